@@ -1,0 +1,3 @@
+//! gantry, the client.
+
+fn main() {}

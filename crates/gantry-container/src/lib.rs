@@ -1,0 +1,1 @@
+//! Container and process objects and their life cycle.

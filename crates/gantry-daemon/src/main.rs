@@ -1,0 +1,3 @@
+//! gantryd, the daemon: flags, sockets, signals, wiring.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The records on disk and the shim contract: names, formats, atomic writing, validation.

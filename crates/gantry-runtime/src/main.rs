@@ -1,0 +1,3 @@
+//! gantry-runtime, the built-in OCI runtime with a runc-compatible command line.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The shim: stands beside one process of a container and outlives the daemon.
+
+fn main() {}

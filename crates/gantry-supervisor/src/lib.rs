@@ -1,0 +1,1 @@
+//! Queues, workers, monitor, event log and restore.

@@ -1,0 +1,1 @@
+//! Bundles and throw-away daemons for tests and benchmarks.
