@@ -1,0 +1,70 @@
+//! One variant for each way in which a record can fail to be written, read or believed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What went wrong with a record, with the object and the step.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A system call on a file of the state dir failed.
+    #[error("{step} {}: {source}", path.display())]
+    Io {
+        /// The failed step as 0.2's clients know it: `open`, `mkdir`, `mkfifo`, ...
+        step: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// A record is there but is not what it should be.
+    #[error("damaged record {}: {reason}", path.display())]
+    Damaged {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An id that must not become a path or an argument.
+    #[error(
+        "invalid {what} id {id:?}: {reason}; use 1 to {max} letters, digits or _.-+, not starting with -",
+        max = crate::id::MAX_ID_BYTES
+    )]
+    InvalidId {
+        /// `container` or `process`.
+        what: &'static str,
+        /// The id as given, cut to a printable length.
+        id: String,
+        /// Which rule it breaks.
+        reason: &'static str,
+    },
+}
+
+/// The result of everything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Wraps an I/O error with its step and path.
+    pub fn io(step: &'static str, path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
+        Self::Io { step, path: path.into(), source: source.into() }
+    }
+
+    /// Says that the record at `path` cannot be believed.
+    pub fn damaged(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), reason: reason.into() }
+    }
+
+    /// The kernel's error kind where there is one.
+    #[must_use]
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            Self::Io { source, .. } => Some(source.kind()),
+            _ => None,
+        }
+    }
+
+    /// Whether the object simply is not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.io_kind() == Some(io::ErrorKind::NotFound)
+    }
+}

@@ -1,0 +1,396 @@
+//! Where things are below the state dir.
+//!
+//! ```text
+//! <state dir>/
+//!   events.log
+//!   <container id>/
+//!     state.json                  the container (ContainerRecord)
+//!     init/                       one folder per process: init, or an exec's id
+//!       process.json              what to run (ProcessRecord)
+//!       exit  control             FIFOs, see crate::control
+//!       pid  starttime            who runs; field 22 of /proc/<pid>/stat
+//!       exitStatus                how it ended
+//!       shim-log.json  log.json   what shim and runtime complained about
+//!       starting                  Gantry: the start has not been reported yet
+//!       deleted                   Gantry: the shim has deleted the runtime's container
+//!   @ended/                       Gantry: folders whose exit is being reported
+//!   @set-aside/                   Gantry: folders that could not be believed
+//! ```
+//!
+//! `@` is in no id, so the last two can't collide with a container. 0.2 made folders with mode 0755; here they
+//! are 0700 and files 0600, since `process.json` holds the environment.
+
+use crate::atomic;
+use crate::error::{Error, Result};
+use crate::records::{ContainerRecord, ProcessRecord};
+use crate::{ContainerId, ExitStatus, ProcessId};
+use rustix::fs::Mode;
+use std::path::{Path, PathBuf};
+
+/// Mode of folders.
+pub const FOLDER_MODE: Mode = Mode::from_raw_mode(0o700);
+/// Mode of files and FIFOs.
+pub const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
+
+/// File names inside a process's folder that the shim, whose working directory it is, uses too.
+pub mod name {
+    /// [`ProcessRecord`](crate::ProcessRecord) as JSON.
+    pub const PROCESS: &str = "process.json";
+    /// FIFO whose hang-up says that the shim has finished.
+    pub const EXIT: &str = "exit";
+    /// FIFO of [`crate::control`].
+    pub const CONTROL: &str = "control";
+    /// Decimal pid, written by the runtime.
+    pub const PID: &str = "pid";
+    /// Start time of that pid, in clock ticks since boot.
+    pub const START_TIME: &str = "starttime";
+    /// [`ExitStatus`](crate::ExitStatus) as decimal text.
+    pub const EXIT_STATUS: &str = "exitStatus";
+    /// The shim's log ([`crate::log`]).
+    pub const SHIM_LOG: &str = "shim-log.json";
+    /// The runtime's log ([`crate::log`]).
+    pub const RUNTIME_LOG: &str = "log.json";
+    /// There from before the shim is spawned until the start event is in the event log.
+    pub const STARTING: &str = "starting";
+    /// There when the shim has made the runtime forget the container.
+    pub const DELETED: &str = "deleted";
+}
+
+fn make_folder(path: &Path) -> Result<()> {
+    rustix::fs::mkdir(path, FOLDER_MODE).map_err(|e| Error::io("mkdir", path, e))
+}
+
+/// The folder of everything that the daemon must remember.
+#[derive(Clone, Debug)]
+pub struct StateDir(PathBuf);
+
+impl StateDir {
+    /// Names a state dir; nothing is touched.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Makes the folder and its parents where they are missing, mode 0711: what is inside protects itself.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be made.
+    pub fn create(&self) -> Result<()> {
+        use std::os::unix::fs::DirBuilderExt;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o711)
+            .create(&self.0)
+            .map_err(|e| Error::io("mkdir", &self.0, e))
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The event log.
+    #[must_use]
+    pub fn event_log(&self) -> PathBuf {
+        self.0.join("events.log")
+    }
+
+    /// Where a container lives, whether or not it exists.
+    #[must_use]
+    pub fn container(&self, id: &ContainerId) -> ContainerDir {
+        ContainerDir(self.0.join(id.as_str()))
+    }
+
+    /// The ids of all container folders, sorted; names that are no valid id are returned apart.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the folder cannot be read.
+    pub fn containers(&self) -> Result<(Vec<ContainerId>, Vec<PathBuf>)> {
+        let mut ids = Vec::new();
+        let mut strangers = Vec::new();
+        for (name, path) in folders(&self.0)? {
+            match ContainerId::new(&name) {
+                Ok(id) => ids.push(id),
+                Err(_) if name.starts_with('@') => {}
+                Err(_) => strangers.push(path),
+            }
+        }
+        ids.sort();
+        Ok((ids, strangers))
+    }
+
+    /// Where folders wait while their exit is being reported.
+    #[must_use]
+    pub fn ended(&self) -> PathBuf {
+        self.0.join("@ended")
+    }
+
+    /// Where folders go that could not be believed.
+    #[must_use]
+    pub fn set_aside(&self) -> PathBuf {
+        self.0.join("@set-aside")
+    }
+}
+
+/// The folders directly below `path`, by name.
+///
+/// # Errors
+/// [`Error::Io`] when `path` cannot be read.
+pub fn folders(path: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(|e| Error::io("open", path, e))? {
+        let entry = entry.map_err(|e| Error::io("read", path, e))?;
+        if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            found.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
+        }
+    }
+    Ok(found)
+}
+
+/// One container's folder.
+#[derive(Clone, Debug)]
+pub struct ContainerDir(PathBuf);
+
+impl ContainerDir {
+    /// Names a folder as a container's.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Makes the folder and writes its record; on failure nothing of it remains.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with kind `AlreadyExists` when the id is in use, or what failed.
+    pub fn create(&self, record: &ContainerRecord) -> Result<()> {
+        make_folder(&self.0)?;
+        atomic::write(&self.state(), &record.to_json(), FILE_MODE).inspect_err(|_| {
+            let _ = self.remove();
+        })
+    }
+
+    /// Reads `state.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it is missing, [`Error::Damaged`] when it does not parse.
+    pub fn load(&self) -> Result<ContainerRecord> {
+        ContainerRecord::from_json(&self.state(), &atomic::read(&self.state())?)
+    }
+
+    fn state(&self) -> PathBuf {
+        self.0.join("state.json")
+    }
+
+    /// Where a process of this container lives, whether or not it exists.
+    #[must_use]
+    pub fn process(&self, id: &ProcessId) -> ProcessDir {
+        ProcessDir(self.0.join(id.as_str()))
+    }
+
+    /// The ids of all process folders, `init` last.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the folder cannot be read.
+    pub fn processes(&self) -> Result<Vec<ProcessId>> {
+        let mut ids: Vec<ProcessId> =
+            folders(&self.0)?.iter().filter_map(|(name, _)| ProcessId::new(name).ok()).collect();
+        ids.sort_by_key(|id| (id.is_init(), id.clone()));
+        Ok(ids)
+    }
+
+    /// Removes the folder with all that is in it; one that is gone already is fine.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when something cannot be removed.
+    pub fn remove(&self) -> Result<()> {
+        remove_folder(&self.0)
+    }
+}
+
+/// Removes a folder and its content; one that is gone already is fine.
+///
+/// # Errors
+/// [`Error::Io`] when something cannot be removed.
+pub fn remove_folder(path: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// One process's folder; the shim's working directory.
+#[derive(Clone, Debug)]
+pub struct ProcessDir(PathBuf);
+
+impl ProcessDir {
+    /// Names a folder as a process's.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A file inside, by one of the [`name`]s.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Makes the folder, the start marker, the record and both FIFOs; on failure nothing of it remains.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with kind `AlreadyExists` when the id is in use, or what failed.
+    pub fn create(&self, record: &ProcessRecord) -> Result<()> {
+        make_folder(&self.0)?;
+        let fill = || {
+            atomic::write(&self.file(name::STARTING), b"", FILE_MODE)?;
+            atomic::write(&self.file(name::PROCESS), &record.to_json(), FILE_MODE)?;
+            crate::fifo::make(&self.file(name::EXIT), FILE_MODE)?;
+            crate::fifo::make(&self.file(name::CONTROL), FILE_MODE)
+        };
+        fill().inspect_err(|_| {
+            let _ = self.remove();
+        })
+    }
+
+    /// Reads `process.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it is missing, [`Error::Damaged`] when it does not parse.
+    pub fn load(&self) -> Result<ProcessRecord> {
+        let path = self.file(name::PROCESS);
+        ProcessRecord::from_json(&path, &atomic::read(&path)?)
+    }
+
+    /// The pid that the runtime wrote, if it has.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read, [`Error::Damaged`] when it holds no pid.
+    pub fn pid(&self) -> Result<Option<i32>> {
+        let path = self.file(name::PID);
+        let Some(text) = atomic::read_optional(&path)? else { return Ok(None) };
+        let pid = String::from_utf8_lossy(&text).trim().parse::<i32>().ok().filter(|pid| *pid > 0);
+        pid.map(Some).ok_or_else(|| Error::damaged(&path, "it holds no pid"))
+    }
+
+    /// The start time noted for that pid, if any.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read.
+    pub fn start_time(&self) -> Result<Option<u64>> {
+        let text = atomic::read_optional(&self.file(name::START_TIME))?;
+        Ok(text.and_then(|t| String::from_utf8_lossy(&t).trim().parse().ok()))
+    }
+
+    /// Notes the start time of the pid.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written.
+    pub fn write_start_time(&self, ticks: u64) -> Result<()> {
+        atomic::write(&self.file(name::START_TIME), ticks.to_string().as_bytes(), FILE_MODE)
+    }
+
+    /// How the process ended, if somebody wrote it down.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read.
+    pub fn exit_status(&self) -> Result<Option<ExitStatus>> {
+        let text = atomic::read_optional(&self.file(name::EXIT_STATUS))?;
+        Ok(text.and_then(|t| ExitStatus::parse(&String::from_utf8_lossy(&t))))
+    }
+
+    /// Writes down how the process ended.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written.
+    pub fn write_exit_status(&self, status: ExitStatus) -> Result<()> {
+        atomic::write(&self.file(name::EXIT_STATUS), status.to_string().as_bytes(), FILE_MODE)
+    }
+
+    /// Whether the start has not been reported yet.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        self.file(name::STARTING).exists()
+    }
+
+    /// Notes that the start has been reported.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the marker cannot be removed.
+    pub fn mark_started(&self) -> Result<()> {
+        let path = self.file(name::STARTING);
+        match rustix::fs::unlink(&path) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(error) => Err(Error::io("remove", path, error)),
+        }
+    }
+
+    /// Removes the folder with all that is in it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when something cannot be removed.
+    pub fn remove(&self) -> Result<()> {
+        remove_folder(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_container_of_the_same_id_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = StateDir::new(root.path()).container(&ContainerId::new("a").unwrap());
+        let record = ContainerRecord { bundle: "/b".into(), ..ContainerRecord::default() };
+        dir.create(&record).unwrap();
+        let error = dir.create(&record).unwrap_err();
+        assert_eq!(error.io_kind(), Some(std::io::ErrorKind::AlreadyExists));
+        assert!(error.to_string().starts_with("mkdir "), "{error}");
+        assert_eq!(dir.load().unwrap().bundle, "/b");
+    }
+
+    #[test]
+    fn pid_and_status_survive_a_round_trip_and_damage_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = ProcessDir::new(root.path().join("init"));
+        dir.create(&ProcessRecord::default()).unwrap();
+        assert!(dir.is_starting());
+        dir.mark_started().unwrap();
+        assert!(!dir.is_starting());
+        assert_eq!((dir.pid().unwrap(), dir.exit_status().unwrap()), (None, None));
+        std::fs::write(dir.file(name::PID), "12").unwrap();
+        dir.write_exit_status(ExitStatus::KILLED).unwrap();
+        assert_eq!((dir.pid().unwrap(), dir.exit_status().unwrap()), (Some(12), Some(ExitStatus::KILLED)));
+        for broken in ["", "-4", "0", "x"] {
+            std::fs::write(dir.file(name::PID), broken).unwrap();
+            assert!(matches!(dir.pid(), Err(Error::Damaged { .. })), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn init_comes_last_and_strangers_apart() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["c/z", "c/init", "c/a", "@ended/x", "b c"] {
+            std::fs::create_dir_all(root.path().join(name)).unwrap();
+        }
+        let state = StateDir::new(root.path());
+        let (ids, strangers) = state.containers().unwrap();
+        assert_eq!(ids.len(), 1);
+        assert_eq!(strangers.len(), 1);
+        let processes = state.container(&ids[0]).processes().unwrap();
+        assert_eq!(processes.iter().map(ProcessId::as_str).collect::<Vec<_>>(), ["a", "z", "init"]);
+    }
+}

@@ -1,0 +1,155 @@
+//! What `state.json` and `process.json` say.
+
+use crate::{Error, Result};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+use std::path::Path;
+
+/// `state.json`: a container as its client asked for it (0.2 specification, section 2).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerRecord {
+    /// Absolute path of the bundle.
+    pub bundle: String,
+    /// Free text of the client.
+    #[serde(deserialize_with = "null_is_default")]
+    pub labels: Vec<String>,
+    /// Always empty; 0.2 writes the key.
+    pub stdin: String,
+    /// Always empty; 0.2 writes the key.
+    pub stdout: String,
+    /// Always empty; 0.2 writes the key.
+    pub stderr: String,
+    /// Name or path of the OCI runtime.
+    pub runtime: String,
+    /// Arguments that go before the runtime's subcommand.
+    #[serde(deserialize_with = "null_is_default")]
+    pub runtime_args: Vec<String>,
+    /// Name or path of the shim; empty in records of old daemons.
+    pub shim: String,
+    /// Whether the runtime must not use `pivot_root` (for a rootfs on a ramdisk).
+    pub no_pivot_root: bool,
+}
+
+/// `process.json`: the OCI process object with the shim's instructions as extra keys in the same object, so
+/// that the runtime can be given the very file (`exec --process`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProcessRecord {
+    /// Whether this is an exec in a running container.
+    pub exec: bool,
+    /// Path for standard input.
+    #[serde(rename = "containerdStdin")]
+    pub stdin: String,
+    /// Path for standard output.
+    #[serde(rename = "containerdStdout")]
+    pub stdout: String,
+    /// Path for standard error.
+    #[serde(rename = "containerdStderr")]
+    pub stderr: String,
+    /// Arguments that go before the runtime's subcommand.
+    #[serde(deserialize_with = "null_is_default")]
+    pub runtime_args: Vec<String>,
+    /// As in [`ContainerRecord`].
+    pub no_pivot_root: bool,
+    /// Folder of the checkpoint to restore from, or empty.
+    pub checkpoint: String,
+    /// Host user id of the container's root.
+    #[serde(rename = "rootUID")]
+    pub root_uid: u32,
+    /// Host group id of the container's root.
+    #[serde(rename = "rootGID")]
+    pub root_gid: u32,
+    /// The OCI process object, keys that nobody here knows included.
+    #[serde(flatten)]
+    pub process: Map<String, Value>,
+}
+
+fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
+}
+
+fn to_json(record: &impl Serialize) -> Vec<u8> {
+    // Strings, numbers and maps with string keys: serialising these has no way to fail.
+    let mut json = serde_json::to_vec(record).unwrap_or_default();
+    json.push(b'\n');
+    json
+}
+
+fn from_json<'a, T: Deserialize<'a>>(path: &Path, json: &'a [u8]) -> Result<T> {
+    serde_json::from_slice(json).map_err(|e| Error::damaged(path, e.to_string()))
+}
+
+impl ContainerRecord {
+    /// The file's content.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        to_json(self)
+    }
+
+    /// Reads the file's content; `path` is for the error only.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when it is no JSON object of this form or names no bundle.
+    pub fn from_json(path: &Path, json: &[u8]) -> Result<Self> {
+        let record: Self = from_json(path, json)?;
+        if record.bundle.is_empty() {
+            return Err(Error::damaged(path, "it names no bundle"));
+        }
+        Ok(record)
+    }
+}
+
+impl ProcessRecord {
+    /// The file's content.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        to_json(self)
+    }
+
+    /// Reads the file's content; `path` is for the error only.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when it is no JSON object of this form.
+    pub fn from_json(path: &Path, json: &[u8]) -> Result<Self> {
+        from_json(path, json)
+    }
+
+    /// Whether the process has a terminal.
+    #[must_use]
+    pub fn terminal(&self) -> bool {
+        self.process.get("terminal").and_then(Value::as_bool).unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_0_2_9_writes() {
+        let json = br#"{"bundle":"/b","labels":null,"stdin":"","stdout":"","stderr":"","runtime":"runc","runtimeArgs":null,"shim":"containerd-shim","noPivotRoot":false}"#;
+        let record = ContainerRecord::from_json(Path::new("state.json"), json).unwrap();
+        assert_eq!((record.bundle.as_str(), record.runtime.as_str()), ("/b", "runc"));
+        assert!(record.labels.is_empty());
+    }
+
+    #[test]
+    fn unknown_keys_of_the_process_survive() {
+        let json = br#"{"terminal":true,"args":["sh"],"ioPriority":{"class":"x"},"exec":true,"containerdStdin":"/i","rootUID":7}"#;
+        let record = ProcessRecord::from_json(Path::new("process.json"), json).unwrap();
+        assert!(record.exec && record.terminal());
+        assert_eq!((record.stdin.as_str(), record.root_uid), ("/i", 7));
+        let again: Value = serde_json::from_slice(&record.to_json()).unwrap();
+        assert_eq!(again["ioPriority"]["class"], "x");
+        assert_eq!(again["containerdStdin"], "/i");
+    }
+
+    #[test]
+    fn damage_is_an_error_that_names_the_file() {
+        for json in [&b""[..], b"{", b"[]", b"{}", b"\0\0\0", br#"{"bundle":5}"#] {
+            let error = ContainerRecord::from_json(Path::new("/s/state.json"), json).unwrap_err();
+            assert!(error.to_string().contains("/s/state.json"), "{error}");
+        }
+    }
+}
