@@ -1,0 +1,46 @@
+# What a person runs, one target each; the work is in scripts/ and Cargo's.
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+
+# As in scripts/build.sh.
+BIN := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/gantry/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build run test check lint clean install root
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what building and testing need, or say what is missing
+	@scripts/setup.sh test
+
+build: ## Build the release binaries into target/gantry/bin
+	@scripts/setup.sh build
+	@scripts/build.sh
+
+run: root build ## Build, then see a private daemon run its first containers (root)
+	@scripts/tour.sh
+
+test: root setup lint build ## Everything that CI runs: setup, lints, build, all tests (root)
+	@scripts/deny.sh
+	@scripts/test.sh
+
+check: ## Type-check everything, quickly
+	cargo check --locked --workspace --all-targets
+
+lint: ## Check the formatting, and clippy without any warning
+	cargo fmt --all -- --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+clean: ## Remove everything that was built, and .cache
+	cargo clean
+	rm -rf .cache $(BIN)
+
+install: build ## Install the binaries into $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 0755 $(BIN)/* $(DESTDIR)$(PREFIX)/bin
+
+# Containers need root; better said before the build than after it.
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "Containers need root: run this as root, for example with sudo." >&2; exit 1; }

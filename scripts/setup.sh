@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# Installs what building, running and testing Gantry needs, where it is missing.
+#
+#   scripts/setup.sh [build|test]
+#
+# `build` is enough for `make build` and `make run`; `test` (the default) adds what the tests use. As root on
+# Debian and Ubuntu it installs with apt-get, otherwise it names what is missing and the command to run. With
+# everything there it is quick and touches no network.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly want=${1:-test}
+case $want in
+    build | test) ;;
+    *)
+        echo "setup: unknown argument \"$want\": expected build or test" >&2
+        exit 2
+        ;;
+esac
+
+# The virtual environment of the Python gRPC client that the tests run.
+readonly python_env=.cache/python
+readonly python_requirements=scripts/python-requirements.txt
+
+have() { command -v "$1" >/dev/null 2>&1; }
+# gcc answers with the bare name when it does not know the library.
+have_static_library() { have gcc && [[ $(gcc -print-file-name="$1") == /* ]]; }
+have_static_busybox() { [[ -x /bin/busybox ]] && ! ldd /bin/busybox >/dev/null 2>&1; }
+
+# What is missing, as Debian package names.
+missing_packages() {
+    have gcc || echo gcc
+    have_static_library libc.a || echo libc6-dev
+    have_static_library libseccomp.a || echo libseccomp-dev
+    have_static_busybox || echo busybox-static
+    have unshare || echo util-linux
+    [[ $want == test ]] || return 0
+    have runc || echo runc
+    have crun || echo crun
+    have tmux || echo tmux
+    have python3 || echo python3
+    python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+}
+
+apt_install() {
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+}
+
+install_packages() {
+    local packages=("$@") log
+    if [[ $(id -u) != 0 ]] || ! have apt-get; then
+        {
+            echo "setup: missing packages (Debian and Ubuntu names): ${packages[*]}"
+            if have apt-get; then
+                echo "setup: install them with:"
+                echo "    sudo apt-get update && sudo apt-get install -y --no-install-recommends ${packages[*]}"
+            else
+                echo "setup: this system has no apt-get: install what gives the same files with its package manager"
+            fi
+        } >&2
+        return 1
+    fi
+    echo "setup: installing ${packages[*]}"
+    log=$(mktemp)
+    # The package lists may be old or not there yet: fetch them only when the first try fails.
+    if apt_install "${packages[@]}" >"$log" 2>&1 ||
+        { apt-get update >>"$log" 2>&1 && apt_install "${packages[@]}" >>"$log" 2>&1; }; then
+        rm -f "$log"
+    else
+        echo "setup: apt-get could not install ${packages[*]}; the end of its output:" >&2
+        tail -n 20 "$log" >&2
+        rm -f "$log"
+        return 1
+    fi
+}
+
+check_rust() {
+    if ! have cargo; then
+        {
+            echo "setup: cargo is missing. Install Rust with rustup (https://rustup.rs), then run this again."
+            echo "setup: rust-toolchain.toml names the version; rustup fetches it by itself."
+        } >&2
+        return 1
+    fi
+    # In this folder rustup's cargo is the one of rust-toolchain.toml.
+    if ! cargo --version >/dev/null; then
+        echo "setup: cargo does not start; \"rustup toolchain install\" in this folder fetches the right one" >&2
+        return 1
+    fi
+    [[ $want == test ]] || return 0
+    local component tool
+    for component in rustfmt:fmt clippy:clippy; do
+        tool=${component#*:} component=${component%:*}
+        cargo "$tool" --version >/dev/null 2>&1 && continue
+        echo "setup: installing the toolchain's $component"
+        if ! have rustup || ! rustup component add "$component"; then
+            echo "setup: cargo $tool is missing; install it with \"rustup component add $component\"" >&2
+            return 1
+        fi
+    done
+}
+
+# The environment is complete when it holds a copy of the requirements that it was made from.
+setup_python() {
+    cmp -s "$python_requirements" "$python_env/requirements.txt" && "$python_env/bin/python" -c '' 2>/dev/null && return
+    echo "setup: making $python_env for the Python gRPC client"
+    rm -rf "$python_env"
+    mkdir -p "$(dirname "$python_env")"
+    python3 -m venv "$python_env"
+    "$python_env/bin/python" -m pip install --quiet --disable-pip-version-check -r "$python_requirements"
+    cp "$python_requirements" "$python_env/requirements.txt"
+}
+
+main() {
+    local packages status=0
+    mapfile -t packages < <(missing_packages)
+    if ((${#packages[@]})); then
+        install_packages "${packages[@]}" || status=1
+        mapfile -t packages < <(missing_packages)
+        if ((status == 0 && ${#packages[@]})); then
+            echo "setup: installed, but still not found in PATH or not static: ${packages[*]}" >&2
+            status=1
+        fi
+    fi
+    check_rust || status=1
+    ((status == 0)) || exit "$status"
+    if [[ $want == test ]]; then
+        setup_python
+    fi
+}
+
+main

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Unit and integration tests, then a look for anything that they left behind. Arguments go to the test runner.
+#
+# The integration tests (crates/gantry-testkit/tests) drive the binaries of scripts/build.sh and need root.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [[ $(id -u) != 0 ]]; then
+    echo "test: the tests make containers, which needs root: run them as root (sudo make test)" >&2
+    exit 1
+fi
+
+GANTRY_BIN_DIR=$(realpath "${CARGO_TARGET_DIR:-target}/gantry/bin")
+export GANTRY_BIN_DIR
+
+before=$(scripts/leftovers.sh)
+if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --locked --workspace --config-file scripts/nextest.toml --no-fail-fast "$@"
+else
+    cargo test --locked --workspace --no-fail-fast "$@"
+fi
+after=$(scripts/leftovers.sh)
+
+left=$(comm -13 <(sort <<<"$before") <(sort <<<"$after"))
+if [[ -n $left ]]; then
+    echo "test: the tests left behind:" >&2
+    echo "$left" >&2
+    exit 1
+fi
+echo "test: no process, mount, cgroup or temporary file left behind"
