@@ -1,1 +1,26 @@
-//! Container and process objects and their life cycle.
+//! Container and process objects and their life cycle: how they are made, watched, driven, brought back from
+//! disk and removed.
+//!
+//! Everything here acts on one container at a time and is asynchronous; nothing here queues, orders or
+//! publishes. It must not know gRPC or the supervisor's queues. Start reading at [`Container`] (a directory, a
+//! runtime), [`Process`] (who runs, verified) and [`ExitWatch`] (how it ended); [`start`] is the road from a
+//! request to a running process.
+
+pub mod bundle;
+pub mod cgroup;
+pub mod container;
+pub mod error;
+pub mod exit;
+pub mod process;
+pub mod restore;
+pub mod runtime;
+pub mod shim;
+pub mod spec;
+pub mod start;
+mod sys;
+
+pub use container::{Container, NewContainer, Settings};
+pub use error::{Error, Result};
+pub use exit::ExitWatch;
+pub use process::Process;
+pub use spec::{ExecSpec, Rlimit, Stdio};

@@ -1,4 +1,8 @@
 //! Writing a record whole or not at all (design, promise 4).
+//!
+//! There is no fsync here on purpose. These records describe processes of this boot: a power cut ends what they
+//! describe, and a record that it tore is recognised as damaged. What must survive a power cut is in the event
+//! log, which syncs (docs/decisions/0001-records-without-fsync.md).
 
 use crate::{Error, Result};
 use rustix::fs::{self, Mode, OFlags};
@@ -9,7 +13,8 @@ use std::path::Path;
 /// The largest record that is read: a bundle's `config.json` with a huge environment still fits, a bomb does not.
 pub const MAX_RECORD_BYTES: u64 = 16 << 20;
 
-/// Writes `contents` to `path` by way of a temporary file beside it: fsync, rename, fsync of the folder.
+/// Writes `contents` to `path` by way of a temporary file beside it and a rename: a reader, or a daemon that
+/// comes back from SIGKILL, sees the old record or the new one.
 ///
 /// `mode` is the new file's mode before the umask.
 ///
@@ -23,15 +28,10 @@ pub fn write(path: &Path, contents: &[u8], mode: Mode) -> Result<()> {
     temporary.push(name);
     temporary.push(".new");
     let temporary = folder.join(temporary);
-    let result = write_then_rename(&temporary, path, contents, mode);
-    if result.is_err() {
+    write_then_rename(&temporary, path, contents, mode).inspect_err(|_| {
         // Best effort: the error that matters is the one being returned.
         let _ = fs::unlink(&temporary);
-        return result;
-    }
-    let folder_handle = fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|e| Error::io("open", folder, e))?;
-    fs::fsync(&folder_handle).map_err(|e| Error::io("fsync", folder, e))
+    })
 }
 
 fn write_then_rename(temporary: &Path, path: &Path, contents: &[u8], mode: Mode) -> Result<()> {
@@ -39,7 +39,6 @@ fn write_then_rename(temporary: &Path, path: &Path, contents: &[u8], mode: Mode)
     let handle = fs::open(temporary, flags, mode).map_err(|e| Error::io("open", temporary, e))?;
     let mut file = File::from(handle);
     file.write_all(contents).map_err(|e| Error::io("write", temporary, e))?;
-    file.sync_all().map_err(|e| Error::io("fsync", temporary, e))?;
     fs::rename(temporary, path).map_err(|e| Error::io("rename", path, e))
 }
 

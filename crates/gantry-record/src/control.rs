@@ -44,7 +44,9 @@ impl ControlMessage {
         let (kind, width, height) = (numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?);
         match kind {
             0 => Some(Self::CloseStdin),
-            1 => Some(Self::Resize { width: u16::try_from(width).ok()?, height: u16::try_from(height).ok()? }),
+            1 => {
+                Some(Self::Resize { width: u16::try_from(width).ok()?, height: u16::try_from(height).ok()? })
+            }
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A system call on a file of the state dir failed.
-    #[error("{step} {}: {source}", path.display())]
+    #[error("{step} {}: {}", path.display(), errno_text(source))]
     Io {
         /// The failed step as 0.2's clients know it: `open`, `mkdir`, `mkfifo`, ...
         step: &'static str,
@@ -66,5 +66,32 @@ impl Error {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.io_kind() == Some(io::ErrorKind::NotFound)
+    }
+}
+
+/// The kernel's reason as 0.2's clients know and match it: `no such file or directory`, `file exists`.
+#[must_use]
+pub fn errno_text(error: &io::Error) -> String {
+    let mut text = error.to_string();
+    if error.raw_os_error().is_some() {
+        if let Some(end) = text.find(" (os error ") {
+            text.truncate(end);
+        }
+        if let Some(first) = text.get_mut(0..1) {
+            first.make_ascii_lowercase();
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_read_as_clients_expect() {
+        let error = Error::io("mkdir", "/s/a", io::Error::from_raw_os_error(17));
+        assert_eq!(error.to_string(), "mkdir /s/a: file exists");
+        assert_eq!(errno_text(&io::Error::other("Own text")), "Own text");
     }
 }

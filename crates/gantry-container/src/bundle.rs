@@ -1,0 +1,203 @@
+//! What the daemon needs to know of a bundle: that it can be run, and how its init process looks.
+
+use crate::error::{Error, Result};
+use gantry_record::atomic;
+use gantry_record::error::errno_text;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
+
+/// A bundle whose `config.json` was read.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    path: PathBuf,
+    /// The OCI process object as it stands in the file.
+    process: Map<String, Value>,
+    root_uid: u32,
+    root_gid: u32,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Config {
+    process: Option<Map<String, Value>>,
+    root: Option<Root>,
+    linux: Option<Linux>,
+}
+
+#[derive(Deserialize)]
+struct Root {
+    path: PathBuf,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Linux {
+    namespaces: Option<Vec<Namespace>>,
+    uid_mappings: Option<Vec<IdMapping>>,
+    gid_mappings: Option<Vec<IdMapping>>,
+}
+
+#[derive(Deserialize)]
+struct Namespace {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct IdMapping {
+    #[serde(rename = "containerID")]
+    container_id: u32,
+    #[serde(rename = "hostID")]
+    host_id: u32,
+    size: u32,
+}
+
+impl Bundle {
+    /// Reads and checks the bundle in the folder `path`, which must be absolute.
+    ///
+    /// # Errors
+    /// [`Error::BundleIo`] when the folder or its `config.json` cannot be read, [`Error::Bundle`] when it is
+    /// not what it should be.
+    pub fn open(path: &Path) -> Result<Self> {
+        let bundle_io = |step, path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::BundleIo { step, path, source }
+        };
+        if !path.is_absolute() {
+            return Err(Error::Bundle {
+                path: path.to_owned(),
+                reason: "the path must be absolute".to_owned(),
+            });
+        }
+        let metadata = std::fs::metadata(path).map_err(bundle_io("open", path))?;
+        if !metadata.is_dir() {
+            let reason = "it is not a directory; give the folder that holds config.json".to_owned();
+            return Err(Error::Bundle { path: path.to_owned(), reason });
+        }
+        let file = path.join("config.json");
+        let json = atomic::read(&file).map_err(|error| match error {
+            gantry_record::Error::Io { step, path, source } => Error::BundleIo { step, path, source },
+            other => Error::Bundle { path: path.to_owned(), reason: other.to_string() },
+        })?;
+        let config = serde_json::from_slice(&json).map_err(|e| Error::Bundle {
+            path: path.to_owned(),
+            reason: format!("config.json is no JSON: {e}"),
+        })?;
+        Self::from_config(path.to_owned(), config)
+    }
+
+    /// Checks a parsed `config.json`.
+    ///
+    /// # Errors
+    /// [`Error::Bundle`] with what is missing.
+    pub fn from_config(path: PathBuf, config: Value) -> Result<Self> {
+        let wrong = |reason: String| Error::Bundle { path: path.clone(), reason };
+        if !config.is_object() {
+            return Err(wrong(
+                "config.json is no OCI runtime configuration: it is no JSON object".to_owned(),
+            ));
+        }
+        let config: Config = serde_json::from_value(config)
+            .map_err(|e| wrong(format!("config.json is no OCI runtime configuration: {e}")))?;
+        let root = config.root.ok_or_else(|| wrong("config.json has no root.path".to_owned()))?;
+        // Joining an absolute root.path yields that path itself.
+        let rootfs = path.join(&root.path);
+        match std::fs::metadata(&rootfs) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => return Err(wrong(format!("its rootfs {} is not a directory", rootfs.display()))),
+            Err(e) => {
+                return Err(wrong(format!(
+                    "its rootfs {} cannot be used: {}",
+                    rootfs.display(),
+                    errno_text(&e)
+                )));
+            }
+        }
+        let linux = config.linux.unwrap_or_default();
+        let user_namespace = linux.namespaces.iter().flatten().any(|n| n.kind == "user");
+        let root_of = |mappings: Option<&Vec<IdMapping>>| {
+            if user_namespace { root_host_id(mappings.map_or(&[], Vec::as_slice)) } else { 0 }
+        };
+        Ok(Self {
+            process: config.process.unwrap_or_default(),
+            root_uid: root_of(linux.uid_mappings.as_ref()),
+            root_gid: root_of(linux.gid_mappings.as_ref()),
+            path,
+        })
+    }
+
+    /// The bundle's folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The OCI process object of init.
+    #[must_use]
+    pub fn process(&self) -> &Map<String, Value> {
+        &self.process
+    }
+
+    /// Host user and group id of the container's root.
+    #[must_use]
+    pub fn root_ids(&self) -> (u32, u32) {
+        (self.root_uid, self.root_gid)
+    }
+
+    /// The environment of init.
+    pub fn env(&self) -> impl Iterator<Item = &str> {
+        self.process.get("env").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    }
+
+    /// Whether capabilities are the flat array of runtime-spec 1.0.0-rc2 and before.
+    #[must_use]
+    pub fn has_flat_capabilities(&self) -> bool {
+        self.process.get("capabilities").is_some_and(Value::is_array)
+    }
+}
+
+/// The host id of container id 0: from the first mapping that contains it.
+fn root_host_id(mappings: &[IdMapping]) -> u32 {
+    mappings.iter().find(|m| m.container_id == 0 && m.size > 0).map_or(0, |m| m.host_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn says_what_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let reason = |path: &Path| Bundle::open(path).unwrap_err().to_string();
+        assert!(reason(Path::new("relative")).contains("absolute"));
+        assert!(reason(&path.join("none")).contains("no such file"));
+        assert!(reason(path).contains("config.json"));
+        for (config, expected) in [
+            ("", "no JSON"),
+            ("[", "no JSON"),
+            ("[]", "no OCI runtime"),
+            ("{}", "no root.path"),
+            (r#"{"root":{"path":"rootfs"}}"#, "rootfs"),
+            (r#"{"root":{"path":"config.json"}}"#, "not a directory"),
+        ] {
+            std::fs::write(path.join("config.json"), config).unwrap();
+            assert!(reason(path).contains(expected), "{config}: {}", reason(path));
+        }
+        assert!(reason(&path.join("config.json")).contains("not a directory"));
+    }
+
+    #[test]
+    fn root_of_a_user_namespace_is_mapped() {
+        let config = |namespaces: Value| {
+            let mapping = |host| json!([{ "containerID": 0, "hostID": host, "size": 10 }]);
+            let linux =
+                json!({ "namespaces": namespaces, "uidMappings": mapping(7), "gidMappings": mapping(8) });
+            Bundle::from_config("/b".into(), json!({ "root": { "path": "/" }, "linux": linux })).unwrap()
+        };
+        assert_eq!(config(json!([{ "type": "user" }])).root_ids(), (7, 8));
+        assert_eq!(config(json!([{ "type": "pid" }])).root_ids(), (0, 0));
+    }
+}

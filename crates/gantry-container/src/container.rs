@@ -1,0 +1,215 @@
+//! A container: a folder, a bundle, a runtime, and what can be done to it as a whole.
+
+use crate::bundle::Bundle;
+use crate::error::Result;
+use crate::runtime;
+use crate::spec::{ExecSpec, Stdio};
+use gantry_oci::{Runtime, RuntimeError};
+use gantry_record::layout::name;
+use gantry_record::{ContainerDir, ContainerId, ContainerRecord, ProcessId, ProcessRecord, StateDir};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What holds for all containers of a daemon.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where records live.
+    pub state: StateDir,
+    /// The runtime of containers that name none.
+    pub runtime: Runtime,
+    /// Name or path of the shim.
+    pub shim: String,
+    /// The longest that a start may take.
+    pub start_timeout: Duration,
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug)]
+pub struct NewContainer {
+    /// Its id.
+    pub id: ContainerId,
+    /// Absolute path of the bundle.
+    pub bundle: PathBuf,
+    /// Free text.
+    pub labels: Vec<String>,
+    /// A runtime other than the daemon's default.
+    pub runtime: Option<Runtime>,
+    /// See [`ContainerRecord::no_pivot_root`].
+    pub no_pivot_root: bool,
+}
+
+/// A container that has a folder.
+#[derive(Clone, Debug)]
+pub struct Container {
+    id: ContainerId,
+    dir: ContainerDir,
+    record: ContainerRecord,
+    runtime: Runtime,
+    settings: Arc<Settings>,
+}
+
+impl Container {
+    /// Makes the container's folder and record. The bundle was checked by whoever opened it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Record`] with kind `AlreadyExists` when the id is in use, or what failed.
+    pub fn create(settings: Arc<Settings>, new: NewContainer) -> Result<Self> {
+        let runtime = new.runtime.unwrap_or_else(|| settings.runtime.clone());
+        let record = ContainerRecord {
+            bundle: new.bundle.to_string_lossy().into_owned(),
+            labels: new.labels,
+            runtime: runtime.program.clone(),
+            runtime_args: runtime.args.clone(),
+            shim: settings.shim.clone(),
+            no_pivot_root: new.no_pivot_root,
+            ..ContainerRecord::default()
+        };
+        let dir = settings.state.container(&new.id);
+        dir.create(&record)?;
+        Ok(Self { id: new.id, dir, record, runtime, settings })
+    }
+
+    /// Reads a container back from its folder.
+    ///
+    /// # Errors
+    /// [`crate::Error::Record`] when `state.json` is missing or damaged.
+    pub fn load(settings: Arc<Settings>, id: ContainerId) -> Result<Self> {
+        let dir = settings.state.container(&id);
+        let record = dir.load()?;
+        let runtime = if record.runtime.is_empty() {
+            settings.runtime.clone()
+        } else {
+            Runtime::new(record.runtime.clone(), record.runtime_args.clone())
+        };
+        Ok(Self { id, dir, record, runtime, settings })
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &ContainerId {
+        &self.id
+    }
+
+    /// Its folder below the state dir.
+    #[must_use]
+    pub fn dir(&self) -> &ContainerDir {
+        &self.dir
+    }
+
+    /// What its client asked for.
+    #[must_use]
+    pub fn record(&self) -> &ContainerRecord {
+        &self.record
+    }
+
+    /// The runtime that runs it.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The shim that stands beside its processes.
+    pub(crate) fn shim(&self) -> &str {
+        if self.record.shim.is_empty() { &self.settings.shim } else { &self.record.shim }
+    }
+
+    /// Opens the bundle again.
+    ///
+    /// # Errors
+    /// As [`Bundle::open`].
+    pub fn bundle(&self) -> Result<Bundle> {
+        Bundle::open(Path::new(&self.record.bundle))
+    }
+
+    /// What the shim of init is told.
+    #[must_use]
+    pub fn init_record(&self, bundle: &Bundle, stdio: &Stdio, checkpoint: Option<&Path>) -> ProcessRecord {
+        let mut record = self.process_record(bundle, stdio);
+        record.process = bundle.process().clone();
+        record.checkpoint = checkpoint.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+        record
+    }
+
+    /// What the shim of an exec is told.
+    #[must_use]
+    pub fn exec_record(&self, bundle: &Bundle, exec: &ExecSpec) -> ProcessRecord {
+        let mut record = self.process_record(bundle, &exec.stdio);
+        record.exec = true;
+        record.process = exec.to_oci(bundle);
+        record
+    }
+
+    fn process_record(&self, bundle: &Bundle, stdio: &Stdio) -> ProcessRecord {
+        let (root_uid, root_gid) = bundle.root_ids();
+        let mut record = ProcessRecord {
+            runtime_args: self.runtime.args.clone(),
+            no_pivot_root: self.record.no_pivot_root,
+            root_uid,
+            root_gid,
+            ..ProcessRecord::default()
+        };
+        stdio.write_to(&mut record);
+        record
+    }
+
+    /// Freezes all processes.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] with the runtime's words.
+    pub async fn pause(&self) -> Result<(), RuntimeError> {
+        self.run("pause", self.runtime.pause(&self.id), None).await.map(drop)
+    }
+
+    /// Thaws all processes.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] with the runtime's words.
+    pub async fn resume(&self) -> Result<(), RuntimeError> {
+        self.run("resume", self.runtime.resume(&self.id), None).await.map(drop)
+    }
+
+    /// The host pids of all processes.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] with the runtime's words.
+    pub async fn pids(&self) -> Result<Vec<u32>, RuntimeError> {
+        let json = self.run("ps", self.runtime.ps(&self.id), None).await?;
+        // runc prints `null` for an empty list.
+        let pids: Option<Vec<u32>> = serde_json::from_slice(&json).map_err(|e| RuntimeError::Output {
+            operation: "ps",
+            id: self.id.clone(),
+            reason: e.to_string(),
+        })?;
+        Ok(pids.unwrap_or_default())
+    }
+
+    /// Makes the runtime forget the container, unless its shim has done so; a runtime that does not know it
+    /// (any more) is fine.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] with the runtime's words.
+    pub async fn delete_from_runtime(&self) -> Result<(), RuntimeError> {
+        if self.dir.process(&ProcessId::init()).file(name::DELETED).exists() {
+            return Ok(());
+        }
+        let delete = self.runtime.delete(&self.id, true);
+        match self.run("delete", delete, None).await {
+            Err(error) if !error.is_unknown_container() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn run(
+        &self,
+        operation: &'static str,
+        command: std::process::Command,
+        input: Option<&[u8]>,
+    ) -> Result<Vec<u8>, RuntimeError> {
+        runtime::run(&self.runtime, operation, &self.id, command, input, runtime::LIMIT).await
+    }
+}

@@ -1,0 +1,129 @@
+//! Spawning a shim and learning by events, never by polling, what became of it.
+
+use crate::error::{Error, Result};
+use gantry_record::layout::name;
+use gantry_record::{ContainerId, ProcessDir, log, ready};
+use rustix::fs::inotify;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe;
+use tokio::process::Child;
+
+/// How long a shim that was killed, or has closed its ready pipe without a word, may take to be gone.
+const DEATH_LIMIT: Duration = Duration::from_secs(10);
+
+/// A shim that was just spawned.
+#[derive(Debug)]
+pub struct Shim {
+    child: Child,
+    ready: pipe::Receiver,
+    /// Watches the process's folder for the pid file, for shims that do not speak [`ready`].
+    folder: AsyncFd<OwnedFd>,
+}
+
+impl Shim {
+    /// Executes `shim CONTAINER BUNDLE RUNTIME` in the process's folder, as leader of a process group of its
+    /// own, so that what a terminal sends to the daemon does not reach it.
+    ///
+    /// # Errors
+    /// [`Error::ShimNotInstalled`] or [`Error::ShimSpawn`].
+    pub fn spawn(
+        shim: &str,
+        container: &ContainerId,
+        bundle: &str,
+        runtime: &str,
+        dir: &ProcessDir,
+    ) -> Result<Self> {
+        let failed = |source: io::Error| Error::ShimSpawn { shim: shim.to_owned(), source };
+        let (ready_read, ready_write) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+        let folder = watch_folder(dir).map_err(failed)?;
+        let mut command = Command::new(shim);
+        command.args([container.as_str(), bundle, runtime]).current_dir(dir.path()).process_group(0);
+        command.stdin(Stdio::null()).stdout(ready_write).stderr(Stdio::null());
+        let child = tokio::process::Command::from(command).spawn().map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => Error::ShimNotInstalled(shim.to_owned()),
+            _ => failed(source),
+        })?;
+        let ready = pipe::Receiver::from_owned_fd(ready_read).map_err(failed)?;
+        Ok(Self { child, ready, folder })
+    }
+
+    /// Waits until the runtime has made the process. The caller bounds the time, and calls [`Shim::kill`]
+    /// when it gives up.
+    ///
+    /// # Errors
+    /// What the shim's log or, failing that, the runtime's says; [`Error::NotStarted`] when neither does.
+    pub async fn created(&mut self, dir: &ProcessDir) -> Result<()> {
+        let mut said = Vec::with_capacity(64);
+        loop {
+            let speaks = said.starts_with(ready::HELLO.as_bytes());
+            if speaks && said.ends_with(ready::READY.as_bytes()) {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                read = self.ready.read_buf(&mut said) => match read {
+                    Ok(0) | Err(_) => break,
+                    // Garbage from something that is no shim must not grow without limit.
+                    Ok(_) if said.len() > 256 => break,
+                    Ok(_) => {}
+                },
+                changed = folder_changed(&self.folder), if !speaks => {
+                    changed.map_err(|source| Error::ShimSpawn { shim: "watching it".to_owned(), source })?;
+                    if matches!(dir.pid(), Ok(Some(_))) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        self.ended(DEATH_LIMIT).await;
+        if let Some(message) = log::first_error(&dir.file(name::SHIM_LOG))? {
+            return Err(Error::Shim(message));
+        }
+        match log::first_error(&dir.file(name::RUNTIME_LOG))? {
+            Some(message) => Err(Error::Runtime(message)),
+            None => Err(Error::NotStarted),
+        }
+    }
+
+    /// Kills the shim, and with it, by its parent-death signal, the runtime that it waits for.
+    pub async fn kill(&mut self) {
+        // An error means that it has ended already.
+        let _ = self.child.start_kill();
+        self.ended(DEATH_LIMIT).await;
+    }
+
+    /// How the shim ended; `None` when it has not within `limit`.
+    pub async fn ended(&mut self, limit: Duration) -> Option<ExitStatus> {
+        tokio::time::timeout(limit, self.child.wait()).await.ok().and_then(io::Result::ok)
+    }
+
+    /// Lets go of the start's descriptors; what remains is a child to be reaped.
+    #[must_use]
+    pub fn into_child(self) -> Child {
+        self.child
+    }
+}
+
+fn watch_folder(dir: &ProcessDir) -> io::Result<AsyncFd<OwnedFd>> {
+    let watch = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
+    inotify::add_watch(&watch, dir.path(), inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CLOSE_WRITE)?;
+    crate::sys::watch(watch)
+}
+
+/// Waits for something to be written in the folder and forgets what it was.
+async fn folder_changed(folder: &AsyncFd<OwnedFd>) -> io::Result<()> {
+    let mut buffer = [0_u8; 4096];
+    loop {
+        let mut guard = folder.readable().await?;
+        if let Ok(read) = guard.try_io(|fd| rustix::io::read(fd.get_ref(), &mut buffer).map_err(Into::into)) {
+            return read.map(drop);
+        }
+    }
+}

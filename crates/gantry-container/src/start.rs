@@ -1,0 +1,150 @@
+//! The road from a request to a running process, for init and exec alike. Whatever fails on it leaves nothing
+//! behind (design, promise 5).
+
+use crate::container::Container;
+use crate::error::{Error, Result};
+use crate::exit::ExitWatch;
+use crate::process::{Identity, Process};
+use crate::runtime;
+use crate::shim::Shim;
+use gantry_oci::RuntimeError;
+use gantry_record::layout::name;
+use gantry_record::{ProcessDir, ProcessId, ProcessRecord, fifo};
+use rustix::fs::OFlags;
+use std::future::Future;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+use tokio::io::unix::AsyncFd;
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+/// How long an orphan of a failed start may take to die of SIGKILL.
+const ORPHAN_LIMIT: Duration = Duration::from_secs(10);
+
+/// Starts a process of `container` as `record` says. For init, the container's folder exists already.
+///
+/// The start marker stays in the folder: whoever reports the start removes it, so that a daemon killed in
+/// between can tell. `cancelled` ends the attempt when it completes.
+///
+/// # Errors
+/// Any of [`Error`]; the process's folder, its processes and, for init, what the runtime made are gone then.
+pub async fn start(
+    container: &Container,
+    id: ProcessId,
+    record: ProcessRecord,
+    cancelled: impl Future<Output = ()>,
+) -> Result<(Process, ExitWatch)> {
+    let dir = container.dir().process(&id);
+    dir.create(&record)?;
+    let mut attempt = Attempt { container, id, dir, record, shim: None };
+    let limit = container.settings().start_timeout;
+    let deadline = Instant::now() + limit;
+    let outcome = tokio::select! {
+        biased;
+        outcome = attempt.run() => outcome,
+        () = cancelled => Err(Error::Cancelled),
+        () = tokio::time::sleep_until(deadline) => Err(Error::StartTimeout(limit)),
+    };
+    match outcome {
+        Ok(started) => Ok(started),
+        Err(error) => {
+            attempt.undo().await;
+            Err(error)
+        }
+    }
+}
+
+struct Attempt<'a> {
+    container: &'a Container,
+    id: ProcessId,
+    dir: ProcessDir,
+    record: ProcessRecord,
+    shim: Option<Shim>,
+}
+
+impl Attempt<'_> {
+    async fn run(&mut self) -> Result<(Process, ExitWatch)> {
+        let (exit, control) = self.open_fifos()?;
+        let container = self.container;
+        let bundle = &container.record().bundle;
+        let spawned =
+            Shim::spawn(container.shim(), container.id(), bundle, &container.runtime().program, &self.dir)?;
+        let shim = self.shim.insert(spawned);
+        shim.created(&self.dir).await?;
+        let pid = self.dir.pid()?.ok_or(Error::NotStarted)?;
+        let identity = Identity::of(pid, None);
+        if let Some(ticks) = identity.start_time {
+            self.dir.write_start_time(ticks)?;
+        }
+        if self.id.is_init() && self.record.checkpoint.is_empty() {
+            self.unblock_init().await?;
+        }
+        debug!(container = %container.id(), process = %self.id, pid, "started");
+        let process = Process {
+            container: container.id().clone(),
+            id: self.id.clone(),
+            record: self.record.to_json().into(),
+            identity: identity.clone(),
+            dir: self.dir.clone(),
+            control,
+        };
+        let watch = ExitWatch {
+            container: container.id().clone(),
+            process: self.id.clone(),
+            dir: self.dir.clone(),
+            exit,
+            shim: self.shim.take().map(Shim::into_child),
+            identity,
+            runtime: container.runtime().clone(),
+        };
+        Ok((process, watch))
+    }
+
+    fn open_fifos(&self) -> Result<(AsyncFd<OwnedFd>, OwnedFd)> {
+        let exit = ExitWatch::open_fifo(&self.dir)?;
+        // Read and write: what is written before the shim opens it stays in the FIFO.
+        let control = fifo::open(&self.dir.file(name::CONTROL), OFlags::RDWR)?;
+        Ok((exit, control))
+    }
+
+    async fn unblock_init(&self) -> Result<(), RuntimeError> {
+        let (runtime, id) = (self.container.runtime(), self.container.id());
+        // The start's own limit is shorter or longer; it is kept by the caller.
+        runtime::run(runtime, "start", id, runtime.start(id), None, Duration::MAX).await.map(drop)
+    }
+
+    /// Removes every trace: shim and runtime first, so that nothing new appears, then what they made.
+    async fn undo(&mut self) {
+        if let Some(shim) = &mut self.shim {
+            shim.kill().await;
+        }
+        undo(self.container, &self.id, &self.dir).await;
+    }
+}
+
+/// Removes what a start without a shim has left: its process, the runtime's container, the folder.
+pub(crate) async fn undo(container: &Container, id: &ProcessId, dir: &ProcessDir) {
+    let warning = |step: &str, error: &dyn std::fmt::Display| {
+        warn!(container = %container.id(), process = %id, %error, "undoing a failed start: {step}");
+    };
+    let pid = dir.pid().ok().flatten();
+    if let Some(identity) = pid.map(|pid| Identity::of(pid, dir.start_time().ok().flatten()))
+        && identity.is_alive()
+    {
+        if let Err(error) = identity.signal(libc::SIGKILL) {
+            warning("the process cannot be killed", &error);
+        }
+        if !identity.ended_within(ORPHAN_LIMIT).await {
+            warning("the process survives SIGKILL", &identity.pid);
+        }
+    }
+    if id.is_init()
+        && let Err(error) = container.delete_from_runtime().await
+        && !matches!(error, RuntimeError::NotInstalled { .. })
+    {
+        warning("the runtime cannot delete the container", &error);
+    }
+    if let Err(error) = dir.remove() {
+        warning("the folder cannot be removed", &error);
+    }
+}
