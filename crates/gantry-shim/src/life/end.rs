@@ -1,0 +1,180 @@
+//! The end: the status, the rest of the container, the last output, the report, and then the client's leisure.
+//!
+//! The order is the contract. The status is on disk before anything else is tried. The `exit` FIFO closes
+//! when all output is with the client or in its FIFO and the runtime has forgotten the container, so whoever
+//! sees the hang-up can reuse the id and needs nothing of the bundle. After that the shim touches nothing of
+//! the state dir any more.
+
+use super::{Kind, Shim};
+use crate::error::Result;
+use crate::event_loop::{EventLoop, Ready, Source};
+use crate::reaper::Reaper;
+use crate::runtime::Outcome;
+use crate::stdio::{Direct, Stdio, Terminal, Unread, Writers};
+use gantry_record::layout::name;
+use gantry_record::{ExitStatus, atomic, layout};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// How long others may write to init's output after all of them were killed.
+const REST_LIMIT: Duration = Duration::from_secs(5);
+/// How long a client that does not read its terminal's output delays the report.
+const FULL_LIMIT: Duration = Duration::from_secs(10);
+/// How long unread output is kept after the report.
+const LINGER_LIMIT: Duration = Duration::from_secs(60);
+/// The pause before the second `delete`: the kernel may still be taking the cgroup apart.
+const DELETE_PAUSE: Duration = Duration::from_millis(100);
+
+/// The output that may be unread when the exit has been reported.
+enum Rest {
+    Fifos(Vec<OwnedFd>),
+    Terminal(Terminal),
+}
+
+impl Shim<'_> {
+    /// Ends after the process has.
+    pub(super) fn end(self, status: ExitStatus) -> Result<()> {
+        let Self { log, folder, exit, control, events, driver, reaper, stdio, kind } = self;
+        let written = folder.here.write_exit_status(status).is_ok();
+        if !written {
+            log.warn(format!("exitStatus could not be written, status {status} goes through the exit FIFO"));
+            exit.send(status);
+        }
+        // Nothing that comes now has a meaning.
+        drop(control);
+
+        if kind == (Kind::Init { kills_the_rest: false }) {
+            // A failure shows itself in what follows, where it matters.
+            let _ = driver.kill_all();
+        }
+        let settling = Settling { events: &events, reaper: &reaper, kind, begun: Instant::now() };
+        let rest = match stdio {
+            Stdio::Direct(streams) => Rest::Fifos(settling.direct(streams)?),
+            Stdio::Terminal(mut terminal) => {
+                settling.terminal(&mut terminal)?;
+                if let Some(error) = terminal.take_loss() {
+                    log.warn(format!("output of the terminal was lost: {error}"));
+                }
+                Rest::Terminal(terminal)
+            }
+        };
+        if kind != Kind::Exec {
+            match delete(&events, &reaper, || driver.delete())? {
+                Ok(()) => {
+                    let marker = folder.here.file(name::DELETED);
+                    // Without the marker the daemon deletes once more, which does no harm.
+                    let _ = atomic::write(&marker, b"", layout::FILE_MODE);
+                }
+                Err(problem) => log.warn(format!("the runtime could not delete {}: {problem}", driver.id())),
+            }
+        }
+        if !written {
+            // The disk may have room again, and a daemon that is away now reads only this.
+            let _ = folder.here.write_exit_status(status);
+        }
+        let _ = rustix::process::chdir("/");
+        drop(exit);
+        linger(&events, &reaper, rest)
+    }
+}
+
+/// Waiting for the last output.
+struct Settling<'a> {
+    events: &'a EventLoop,
+    reaper: &'a Reaper,
+    kind: Kind,
+    begun: Instant,
+}
+
+impl Settling<'_> {
+    /// An exec is over when its background children are, as long as that takes (0.2 specification, section 3.1).
+    fn limit(&self) -> Option<Instant> {
+        (self.kind != Kind::Exec).then(|| self.begun + REST_LIMIT)
+    }
+
+    fn direct(&self, streams: Direct) -> Result<Vec<OwnedFd>> {
+        let mut writers = Writers::new(self.events, streams.into_outputs())?;
+        let mut ready = Ready::default();
+        while !writers.are_gone(self.events, ready) && !is_past(self.limit()) {
+            let deadline = earlier(self.limit(), writers.look_again());
+            ready = wait(self.events, self.reaper, deadline)?;
+        }
+        Ok(writers.into_read_ends(self.events))
+    }
+
+    fn terminal(&self, terminal: &mut Terminal) -> Result<()> {
+        terminal.end_input();
+        loop {
+            terminal.copy();
+            let deadline = match terminal.full_since() {
+                Some(since) => Some(since.max(self.begun) + FULL_LIMIT),
+                None if terminal.has_more() => Some(Instant::now()),
+                None => self.limit(),
+            };
+            if terminal.is_drained() || (!terminal.has_more() && is_past(deadline)) {
+                return Ok(());
+            }
+            wait(self.events, self.reaper, deadline)?;
+        }
+    }
+}
+
+/// Runs `delete` until it succeeds, twice at most.
+fn delete(
+    events: &EventLoop,
+    reaper: &Reaper,
+    attempt: impl Fn() -> Result<Outcome>,
+) -> Result<Result<(), String>> {
+    let attempt = || match attempt() {
+        Ok(outcome) if outcome.status.success() => Ok(()),
+        Ok(outcome) => Err(format!("{}: {}", outcome.status, outcome.output)),
+        Err(error) => Err(error.to_string()),
+    };
+    if attempt().is_ok() {
+        return Ok(Ok(()));
+    }
+    let deadline = Instant::now() + DELETE_PAUSE;
+    while !is_past(Some(deadline)) {
+        wait(events, reaper, Some(deadline))?;
+    }
+    Ok(attempt())
+}
+
+/// Stays until a reader has taken what is left.
+fn linger(events: &EventLoop, reaper: &Reaper, rest: Rest) -> Result<()> {
+    let deadline = Instant::now() + LINGER_LIMIT;
+    let fifos = match rest {
+        Rest::Fifos(fifos) => fifos,
+        Rest::Terminal(mut terminal) => {
+            while terminal.has_output() && !is_past(Some(deadline)) {
+                let at_once = terminal.has_more().then(Instant::now);
+                wait(events, reaper, earlier(Some(deadline), at_once))?;
+                terminal.copy();
+            }
+            terminal.into_read_end().into_iter().collect()
+        }
+    };
+    let mut unread = Unread::new(events, fifos);
+    let mut ready = Ready::default();
+    while !unread.is_taken(ready) && !is_past(Some(deadline)) {
+        ready = wait(events, reaper, Some(deadline))?;
+    }
+    Ok(())
+}
+
+/// Waits, and reaps whatever ends meanwhile.
+fn wait(events: &EventLoop, reaper: &Reaper, deadline: Option<Instant>) -> Result<Ready> {
+    let ready = events.wait(deadline)?;
+    if ready.has(Source::Child) {
+        reaper.reap();
+    }
+    Ok(ready)
+}
+
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
+}
+
+fn is_past(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|at| at <= Instant::now())
+}

@@ -1,0 +1,229 @@
+//! The beginning: streams, the runtime's `create`, `exec` or `restore`, the terminal, the pid.
+
+use super::Kind;
+use crate::console::ConsoleSocket;
+use crate::contract::Folder;
+use crate::error::{Error, Result};
+use crate::event_loop::EventLoop;
+use crate::reaper::Reaper;
+use crate::runtime::{Driver, Printed, Streams};
+use crate::stdio::{Client, Direct, How, Size, Stdio, Terminal};
+use gantry_oci::{Create, Exec, Logging};
+use gantry_record::ProcessRecord;
+use gantry_record::layout::name;
+use rustix::process::{Gid, Pid, Signal, Uid};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+mod checkpoint;
+
+/// How long the terminal may take after the runtime has said that all is well.
+const TERMINAL_LIMIT: Duration = Duration::from_secs(10);
+
+/// A process that exists.
+pub(super) struct Started {
+    pub(super) reaper: Reaper,
+    pub(super) stdio: Stdio,
+    pub(super) kind: Kind,
+}
+
+/// What a start has to do with.
+struct Start<'a> {
+    events: &'a EventLoop,
+    folder: &'a Folder,
+    record: &'a ProcessRecord,
+    driver: &'a Driver,
+    bundle: &'a Path,
+}
+
+/// Has the runtime make the process. On failure nothing of it remains, except what the logs say.
+pub(super) fn start(
+    events: &EventLoop,
+    folder: &Folder,
+    record: &ProcessRecord,
+    driver: &Driver,
+    bundle: &Path,
+) -> Result<Started> {
+    let start = Start { events, folder, record, driver, bundle };
+    rustix::fs::access(bundle, rustix::fs::Access::EXEC_OK).map_err(Error::open(bundle))?;
+    if record.terminal() { start.with_terminal() } else { start.without_terminal() }
+}
+
+impl Start<'_> {
+    fn without_terminal(&self) -> Result<Started> {
+        let [stdin, stdout, stderr] = self.paths();
+        let mut streams = Direct::open(stdin, stdout, stderr, self.how(false))?;
+        let child = self.spawn(None, streams.streams()?)?;
+        let status = self.wait(child, None);
+        let finished = status.and_then(|(status, _)| self.check(status, None)).and_then(|()| self.meet());
+        let (reaper, kind) = finished.inspect_err(|_| self.clean_up())?;
+        streams.process_exists();
+        Ok(Started { reaper, stdio: Stdio::Direct(streams), kind })
+    }
+
+    fn with_terminal(&self) -> Result<Started> {
+        let [stdin, stdout, _] = self.paths();
+        let client = Client::open(stdin, stdout, self.how(true))?;
+        let mut socket = ConsoleSocket::listen(self.events, self.folder.absolute.path())?;
+        // The process gets the terminal, so what the runtime itself prints can be caught.
+        let printed = Printed::new()?;
+        let streams = [None, Some(printed.end()?), Some(printed.end()?)];
+        let child = self.spawn(Some(socket.address()), streams)?;
+        let finish = || {
+            let (status, master) = self.wait(child, Some(&mut socket))?;
+            self.check(status, Some(&printed))?;
+            let (reaper, kind) = self.meet()?;
+            let master = master.ok_or(Error::NoTerminal { seconds: TERMINAL_LIMIT.as_secs() })?;
+            let terminal = Terminal::new(self.events, master, client)?;
+            if let Some(size) = console_size(self.record) {
+                terminal.resize(size);
+            }
+            Ok(Started { reaper, stdio: Stdio::Terminal(terminal), kind })
+        };
+        finish().inspect_err(|_| self.clean_up())
+    }
+
+    fn paths(&self) -> [&Path; 3] {
+        let ProcessRecord { stdin, stdout, stderr, .. } = self.record;
+        [stdin, stdout, stderr].map(Path::new)
+    }
+
+    fn how(&self, nonblocking: bool) -> How {
+        let (uid, gid) = (self.record.root_uid, self.record.root_gid);
+        let owner = (uid != 0 || gid != 0).then(|| (Uid::from_raw(uid), Gid::from_raw(gid)));
+        How { nonblocking, owner }
+    }
+
+    fn spawn(&self, console: Option<&Path>, streams: Streams) -> Result<Child> {
+        self.driver.spawn(self.command(console)?, self.bundle, streams)
+    }
+
+    fn command(&self, console_socket: Option<&Path>) -> Result<Command> {
+        let folder = &self.folder.absolute;
+        let (log, pid_file) = (folder.file(name::RUNTIME_LOG), folder.file(name::PID));
+        let (runtime, id) = (self.driver.runtime(), self.driver.id());
+        if self.record.exec {
+            let process = folder.file(name::PROCESS);
+            let how = Exec { log: Logging(&log), process: &process, pid_file: &pid_file, console_socket };
+            return Ok(runtime.exec(id, &how));
+        }
+        let create = Create {
+            log: Logging(&log),
+            bundle: self.bundle,
+            pid_file: &pid_file,
+            console_socket,
+            no_pivot: self.record.no_pivot_root,
+        };
+        if self.record.checkpoint.is_empty() {
+            return Ok(runtime.create(id, &create));
+        }
+        checkpoint::command(self.driver, create, Path::new(&self.record.checkpoint))
+    }
+
+    /// The step's name as the runtime knows it.
+    fn operation(&self) -> &'static str {
+        match (self.record.exec, self.record.checkpoint.is_empty()) {
+            (true, _) => "exec",
+            (false, true) => "create",
+            (false, false) => "restore",
+        }
+    }
+
+    /// Waits for the runtime, and for the terminal while there is one to come. Reaps nobody else: the process
+    /// may already have ended, and its pid is not known yet.
+    fn wait(
+        &self,
+        mut child: Child,
+        mut socket: Option<&mut ConsoleSocket>,
+    ) -> Result<(ExitStatus, Option<OwnedFd>)> {
+        let mut ended: Option<(ExitStatus, Instant)> = None;
+        let mut master = None;
+        loop {
+            if ended.is_none() {
+                let status = child.try_wait().map_err(Error::Wait)?;
+                ended = status.map(|status| (status, Instant::now() + TERMINAL_LIMIT));
+            }
+            // After the look at the child: whatever it sent before it ended is found here.
+            if let (None, Some(socket)) = (&master, socket.as_deref_mut()) {
+                master = socket.receive(self.events).inspect_err(|_| give_up(&mut child))?;
+            }
+            match ended {
+                Some((status, deadline))
+                    if socket.is_none()
+                        || master.is_some()
+                        || !status.success()
+                        || deadline <= Instant::now() =>
+                {
+                    return Ok((status, master));
+                }
+                _ => self.events.wait(ended.map(|(_, deadline)| deadline))?,
+            };
+        }
+    }
+
+    /// Says why the runtime ended without success.
+    fn check(&self, status: ExitStatus, printed: Option<&Printed>) -> Result<()> {
+        if status.success() {
+            return Ok(());
+        }
+        let logged = gantry_record::log::first_error(&self.folder.here.file(name::RUNTIME_LOG));
+        if logged.is_ok_and(|error| error.is_some()) {
+            return Err(Error::RuntimeRefused);
+        }
+        let printed = match printed.map(Printed::tail) {
+            Some(text) if text.is_empty() => String::new(),
+            Some(text) => format!("; it printed: {text}"),
+            None => "; what it printed went to the process's standard error".to_owned(),
+        };
+        let (program, operation) = (self.driver.runtime().program.clone(), self.operation());
+        Err(Error::RuntimeSilent { program, operation, status, printed })
+    }
+
+    /// Learns who the process is.
+    fn meet(&self) -> Result<(Reaper, Kind)> {
+        let pid = self.folder.here.pid()?.ok_or(Error::NoPid)?;
+        let reaper = Reaper::new(pid)?;
+        let kind = if self.record.exec {
+            Kind::Exec
+        } else {
+            Kind::Init { kills_the_rest: is_first_of_its_namespace(reaper.main()) }
+        };
+        Ok((reaper, kind))
+    }
+
+    /// Undoes what the runtime has done before something failed.
+    fn clean_up(&self) {
+        if !self.record.exec {
+            self.driver.discard(self.bundle);
+        } else if let Ok(Some(pid)) = self.folder.here.pid()
+            && let Ok(reaper) = Reaper::new(pid)
+        {
+            // A child that nobody has reaped: the number can't be another's.
+            let _ = rustix::process::kill_process(reaper.main(), Signal::KILL);
+        }
+    }
+}
+
+fn give_up(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// `NSpid` lists the pid in each namespace from ours inwards (`proc_pid_status(5)`).
+fn is_first_of_its_namespace(pid: Pid) -> bool {
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
+    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    let pids: Vec<&str> = pids.split_ascii_whitespace().collect();
+    pids.len() > 1 && pids.last() == Some(&"1")
+}
+
+/// The size that the process object asks for.
+fn console_size(record: &ProcessRecord) -> Option<Size> {
+    let size = record.process.get("consoleSize")?;
+    let field = |name| size.get(name)?.as_u64().and_then(|value| u16::try_from(value).ok());
+    let size = Size { width: field("width")?, height: field("height")? };
+    (size.width > 0 && size.height > 0).then_some(size)
+}

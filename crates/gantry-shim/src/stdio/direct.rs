@@ -1,0 +1,56 @@
+//! Standard streams without a terminal: the process gets the client's own FIFOs and files, and the shim only
+//! keeps them alive. Not one byte passes through it.
+
+use super::open::{self, How, Input, Output};
+use crate::error::{Error, Result};
+use crate::runtime::Streams;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// The three streams.
+pub(crate) struct Direct {
+    stdin: Input,
+    outputs: [Output; 2],
+}
+
+impl Direct {
+    /// Opens them.
+    pub(crate) fn open(stdin: &Path, stdout: &Path, stderr: &Path, how: How) -> Result<Self> {
+        Ok(Self {
+            stdin: open::input(stdin, how)?,
+            outputs: [open::output(stdout, how)?, open::output(stderr, how)?],
+        })
+    }
+
+    /// Copies of what the process is to inherit.
+    pub(crate) fn streams(&self) -> Result<Streams> {
+        let [stdout, stderr] = &self.outputs;
+        let copy = |fd: &Option<OwnedFd>| fd.as_ref().map(OwnedFd::try_clone).transpose();
+        let streams = || Ok([copy(&self.stdin.read)?, copy(&stdout.write)?, copy(&stderr.write)?]);
+        streams().map_err(|e: std::io::Error| Error::Setup {
+            step: "dup",
+            source: rustix::io::Errno::from_io_error(&e).unwrap_or(rustix::io::Errno::INVAL),
+        })
+    }
+
+    /// Lets go of all that only the process needs. The ends of FIFOs stay: a client that reconnects would
+    /// block in open(2) once the process has closed its own.
+    pub(crate) fn process_exists(&mut self) {
+        if self.stdin.closer.is_none() {
+            self.stdin.read = None;
+        }
+        for output in self.outputs.iter_mut().filter(|output| output.keep.is_none()) {
+            output.write = None;
+        }
+    }
+
+    /// What `close stdin` means: the process sees the end of file when no client writes any more.
+    pub(crate) fn close_stdin(&mut self) {
+        self.stdin.closer = None;
+    }
+
+    /// The outputs, once the process has ended and nobody needs its input any more.
+    pub(crate) fn into_outputs(self) -> [Output; 2] {
+        self.outputs
+    }
+}

@@ -1,0 +1,22 @@
+//! Standard streams: what the process reads from and writes to, and how it ends.
+
+mod direct;
+mod linger;
+mod open;
+mod pump;
+mod terminal;
+mod writers;
+
+pub(crate) use direct::Direct;
+pub(crate) use linger::Unread;
+pub(crate) use open::How;
+pub(crate) use terminal::{Client, Size, Terminal};
+pub(crate) use writers::Writers;
+
+/// The two ways to connect a process with its client.
+pub(crate) enum Stdio {
+    /// It has the client's own FIFOs and files.
+    Direct(Direct),
+    /// It has a terminal.
+    Terminal(Terminal),
+}

@@ -1,0 +1,91 @@
+//! The system calls that rustix has not, each as a thin safe function: the only unsafe code of the shim.
+
+use rustix::fs::Mode;
+use rustix::io::{Errno, Result};
+use rustix::process::{Pid, Signal};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::ptr;
+
+/// The highest signal number of Linux (signal(7)); realtime signals included.
+const LAST_SIGNAL: libc::c_int = 64;
+
+fn last_error() -> Errno {
+    Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL)
+}
+
+fn check(result: libc::c_int) -> Result<()> {
+    if result == -1 { Err(last_error()) } else { Ok(()) }
+}
+
+fn signal_set(fill: unsafe extern "C" fn(*mut libc::sigset_t) -> libc::c_int) -> libc::sigset_t {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: both sigfillset and sigemptyset only write the set that they are given, and cannot fail on one.
+    unsafe { fill(set.as_mut_ptr()) };
+    // SAFETY: initialised by the call above.
+    unsafe { set.assume_init() }
+}
+
+/// Blocks every signal that can be blocked. None of them has an effect from then on: what is pending stays
+/// pending (one bit each), so that not even a flood of them wakes the shim.
+pub(crate) fn block_signals() -> Result<()> {
+    let all = signal_set(libc::sigfillset);
+    // SAFETY: reads a valid set; a null old set is allowed (sigprocmask(2)). There is one thread only.
+    check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const all, ptr::null_mut()) })
+}
+
+/// A descriptor that is readable while a SIGCHLD is pending (signalfd(2)).
+pub(crate) fn child_signals() -> Result<OwnedFd> {
+    let mut set = signal_set(libc::sigemptyset);
+    // SAFETY: changes a valid set by a valid signal.
+    check(unsafe { libc::sigaddset(&raw mut set, libc::SIGCHLD) })?;
+    // SAFETY: reads a valid set and makes a new descriptor.
+    let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+    check(fd)?;
+    // SAFETY: the descriptor was just made and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Closes whatever the daemon leaked to us. Must come before the shim opens anything.
+pub(crate) fn close_inherited() {
+    const FIRST: libc::c_uint = 3;
+    // A kernel before 5.9 knows no close_range(2); then the daemon's own CLOEXEC flags must do.
+    // SAFETY: nothing in this program has opened a descriptor yet, so no `OwnedFd` is closed behind its back.
+    unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, 0) };
+}
+
+/// Gives memory that start-up needed and nothing uses any more back to the kernel.
+pub(crate) fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: glibc's own function on its own heap; it takes the heap's lock itself.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Lets the command start as if nobody had ever touched signals or the umask, and die with the shim.
+pub(crate) fn prepare_child(command: &mut Command, umask: Mode) {
+    let shim = rustix::process::getpid();
+    // SAFETY: the closure runs between fork and exec and makes nothing but system calls: it allocates nothing and takes no lock.
+    unsafe { command.pre_exec(move || reset_child(shim, umask)) };
+}
+
+fn reset_child(shim: Pid, umask: Mode) -> io::Result<()> {
+    rustix::process::umask(umask);
+    for signal in 1..=LAST_SIGNAL {
+        // SAFETY: the default disposition is always allowed; SIGKILL and SIGSTOP refuse, which is right.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    let none = signal_set(libc::sigemptyset);
+    // SAFETY: reads a valid set; a null old set is allowed.
+    check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()) })?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    // The shim may have died before the line above: then nobody will send that signal any more.
+    if rustix::process::getppid() != Some(shim) {
+        return Err(Errno::SRCH.into());
+    }
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! The shim as a daemon sees it: the real program, a process's folder, runc, a bundle of busybox.
+//!
+//! Needs root, runc and busybox-static. Each test ends by id whatever it started, also when it fails.
+
+mod exec;
+mod faults;
+mod life;
+mod stdio;
+mod support;
+mod terminal;
