@@ -1,3 +1,58 @@
-//! gantry, the client.
+//! gantry, the client: runs containers and looks after them through a daemon's `types.API`.
+//!
+//! It knows the protocol and the OCI bundle, and nothing of the daemon's insides. `cli` says what can be typed, `commands`
+//! has one file per command, `attach` is what `run` and `exec` do with stdio, terminal and signals, `bundle` what is put on disk.
+//!
+//! Start reading at [`commands::run`] and [`attach::Attached`].
 
-fn main() {}
+mod attach;
+mod bundle;
+mod cli;
+mod client;
+mod commands;
+mod error;
+mod events;
+mod id;
+mod output;
+mod signal;
+mod table;
+mod when;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+use crate::error::Error;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let failure = cli.command.failure_status();
+    match run(cli) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            report(&error);
+            ExitCode::from(error.exit_status(failure))
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<u8, Error> {
+    // One thread is enough for one connection; the bytes of attached containers have threads of their own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::system("start", error))?;
+    runtime.block_on(commands::execute(cli))
+}
+
+/// One line what failed and why, one what to do about it.
+fn report(error: &Error) {
+    if error.is_silent() {
+        return;
+    }
+    eprintln!("gantry: {error}");
+    if let Some(hint) = error.hint() {
+        eprintln!("  hint: {hint}");
+    }
+}

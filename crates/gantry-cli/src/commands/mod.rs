@@ -1,0 +1,37 @@
+//! The commands, one file each: its arguments, its help, what it does.
+
+pub(crate) mod events;
+pub(crate) mod exec;
+pub(crate) mod inspect;
+pub(crate) mod kill;
+pub(crate) mod logs;
+pub(crate) mod pause;
+mod process;
+pub(crate) mod ps;
+pub(crate) mod rm;
+pub(crate) mod run;
+pub(crate) mod stats;
+pub(crate) mod version;
+
+use crate::cli::{Cli, Command};
+use crate::client::Settings;
+use crate::error::Error;
+
+/// Does what was asked; the exit status.
+pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
+    let settings = Settings::new(cli.address, cli.bundles)?;
+    match cli.command {
+        Command::Run(args) => run::execute(&settings, *args).await,
+        Command::Ps(args) => ps::execute(&settings, &args).await,
+        Command::Exec(args) => exec::execute(&settings, *args).await,
+        Command::Kill(args) => kill::execute(&settings, &args).await,
+        Command::Rm(args) => rm::execute(&settings, &args).await,
+        Command::Logs(args) => logs::execute(&settings, &args).await,
+        Command::Events(args) => events::execute(&settings, &args).await,
+        Command::Inspect(args) => inspect::execute(&settings, &args).await,
+        Command::Pause(args) => pause::execute(&settings, &args, true).await,
+        Command::Resume(args) => pause::execute(&settings, &args, false).await,
+        Command::Stats(args) => stats::execute(&settings, &args).await,
+        Command::Version(args) => version::execute(&settings, &args).await,
+    }
+}
