@@ -25,6 +25,12 @@ impl Reaper {
         self.main
     }
 
+    /// Whether anything at all is still below this subreaper.
+    pub(crate) fn has_children(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        rustix::process::waitid(WaitId::All, options).is_ok()
+    }
+
     /// Reaps all that have ended; the status of the process if it is among them.
     pub(crate) fn reap(&self) -> Option<ExitStatus> {
         let mut found = None;

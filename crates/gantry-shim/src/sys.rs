@@ -13,6 +13,9 @@ use std::ptr;
 /// The highest signal number of Linux (signal(7)); realtime signals included.
 const LAST_SIGNAL: libc::c_int = 64;
 
+/// The size of the kernel's signal set, which is smaller than libc's.
+const SIGNAL_SET_BYTES: usize = 8;
+
 fn last_error() -> Errno {
     Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL)
 }
@@ -75,9 +78,20 @@ pub(crate) fn prepare_child(command: &mut Command, umask: Mode) {
 
 fn reset_child(shim: Pid, umask: Mode) -> io::Result<()> {
     rustix::process::umask(umask);
+    // The system call itself, since libc refuses signals 32 and 33, and posix_spawn(3) of glibc leaves those ignored.
+    // All zero is SIG_DFL without flags, mask and restorer (rt_sigaction(2)).
+    let default = [0_usize; 4];
     for signal in 1..=LAST_SIGNAL {
-        // SAFETY: the default disposition is always allowed; SIGKILL and SIGSTOP refuse, which is right.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: reads at most the four words; a null old action is allowed. SIGKILL and SIGSTOP refuse, rightly.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                ptr::null::<usize>(),
+                SIGNAL_SET_BYTES,
+            )
+        };
     }
     let none = signal_set(libc::sigemptyset);
     // SAFETY: reads a valid set; a null old set is allowed.

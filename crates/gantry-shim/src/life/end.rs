@@ -58,6 +58,7 @@ impl Shim<'_> {
                 Rest::Terminal(terminal)
             }
         };
+        settling.orphans()?;
         if kind != Kind::Exec {
             match delete(&events, &reaper, || driver.delete())? {
                 Ok(()) => {
@@ -90,6 +91,19 @@ impl Settling<'_> {
     /// An exec is over when its background children are, as long as that takes (0.2 specification, section 3.1).
     fn limit(&self) -> Option<Instant> {
         (self.kind != Kind::Exec).then(|| self.begun + REST_LIMIT)
+    }
+
+    /// After `kill --all`, waits until those that became ours are reaped, so that nothing of the container runs
+    /// any more when its exit is reported.
+    fn orphans(&self) -> Result<()> {
+        if self.kind != (Kind::Init { kills_the_rest: false }) {
+            return Ok(());
+        }
+        self.reaper.reap();
+        while self.reaper.has_children() && !is_past(self.limit()) {
+            wait(self.events, self.reaper, self.limit())?;
+        }
+        Ok(())
     }
 
     fn direct(&self, streams: Direct) -> Result<Vec<OwnedFd>> {

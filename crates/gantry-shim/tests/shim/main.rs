@@ -2,6 +2,9 @@
 //!
 //! Needs root, runc and busybox-static. Each test ends by id whatever it started, also when it fails.
 
+// The lint's exception for tests does not reach their helpers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod exec;
 mod faults;
 mod life;
