@@ -3,8 +3,8 @@
 //! The `.proto` files in `proto/` are the contract; what is generated from them lives in [`types`] and [`health`].
 //! A protocol is an adapter: nothing in here knows disk layouts or processes.
 //!
-//! Features: `client` compiles the generated clients and `client::connect`, `server` the traits that a server
-//! implements, `json` lets the messages be printed as ctr does. The messages are always there.
+//! Features: `client` compiles the generated clients and `client::connect`, `server` the adapters
+//! to the supervisor, `json` lets the messages be printed as ctr does. The messages are always there.
 //!
 //! Start reading at `proto/types.proto`, then [`types::Event`] and [`types::CreateContainerRequest`].
 
@@ -30,3 +30,6 @@ pub mod client;
 
 #[cfg(feature = "json")]
 mod json;
+
+#[cfg(feature = "server")]
+pub mod server;

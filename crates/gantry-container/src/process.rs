@@ -38,6 +38,20 @@ impl Identity {
         }
     }
 
+    /// Looks up a process that was just made. One that has ended already gets start time 0, which no process
+    /// has, so that nobody who gets its pid is ever taken for it.
+    #[must_use]
+    pub fn of_new(pid: i32) -> Self {
+        let identity = Self::of(pid, None);
+        Self { start_time: identity.start_time.or(Some(0)), ..identity }
+    }
+
+    /// A process that is known to have ended.
+    #[must_use]
+    pub fn recorded(pid: i32, start_time: Option<u64>) -> Self {
+        Self { pid, start_time, pidfd: None }
+    }
+
     /// Whether it still runs; one that waits to be reaped does not.
     #[must_use]
     pub fn is_alive(&self) -> bool {

@@ -72,10 +72,8 @@ impl Attempt<'_> {
         let shim = self.shim.insert(spawned);
         shim.created(&self.dir).await?;
         let pid = self.dir.pid()?.ok_or(Error::NotStarted)?;
-        let identity = Identity::of(pid, None);
-        if let Some(ticks) = identity.start_time {
-            self.dir.write_start_time(ticks)?;
-        }
+        let identity = Identity::of_new(pid);
+        self.dir.write_start_time(identity.start_time.unwrap_or_default())?;
         if self.id.is_init() && self.record.checkpoint.is_empty() {
             self.unblock_init().await?;
         }

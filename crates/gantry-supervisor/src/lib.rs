@@ -1,1 +1,19 @@
-//! Queues, workers, monitor, event log and restore.
+//! Queues, workers, monitor, event log and restore: many containers at once.
+//!
+//! Each container is owned by one task ([`actor`]) that takes its commands in the order in which they came and
+//! is the only one to change it; what others may see of it is a snapshot. Events are durable before anybody is
+//! told ([`events`]). It must not know gRPC. Start reading at [`Supervisor`].
+
+mod actor;
+pub mod error;
+pub mod events;
+pub mod machine;
+mod restore;
+mod supervisor;
+mod tombstone;
+pub mod view;
+
+pub use error::{Error, Result};
+pub use events::{Event, EventKind, EventLog, Timestamp};
+pub use supervisor::{CreateRequest, Options, Supervisor};
+pub use view::{ContainerView, ProcessView, Status};

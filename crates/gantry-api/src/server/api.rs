@@ -1,0 +1,161 @@
+//! `types.API`, each rpc a translation.
+
+use super::convert;
+use super::events::{EventStream, since};
+use super::status::status;
+use crate::types::api_server::{Api as ApiService, ApiServer};
+use crate::types::{
+    AddProcessRequest, AddProcessResponse, CreateCheckpointRequest, CreateCheckpointResponse,
+    CreateContainerRequest, CreateContainerResponse, DeleteCheckpointRequest, DeleteCheckpointResponse,
+    EventsRequest, GetServerVersionRequest, GetServerVersionResponse, ListCheckpointRequest,
+    ListCheckpointResponse, SignalRequest, SignalResponse, StateRequest, StateResponse, StatsRequest,
+    StatsResponse, UpdateContainerRequest, UpdateContainerResponse, UpdateProcessRequest,
+    UpdateProcessResponse,
+};
+use gantry_supervisor::Supervisor;
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+
+/// What `GetServerVersion` answers.
+#[derive(Clone, Debug, Default)]
+pub struct Version {
+    /// Major version.
+    pub major: u32,
+    /// Minor version.
+    pub minor: u32,
+    /// Patch level.
+    pub patch: u32,
+    /// The commit that it was built from.
+    pub revision: String,
+}
+
+/// The service on a supervisor.
+#[derive(Clone, Debug)]
+pub struct Api {
+    supervisor: Supervisor,
+    version: Version,
+}
+
+impl Api {
+    /// The service to mount.
+    #[must_use]
+    pub fn service(supervisor: Supervisor, version: Version) -> ApiServer<Self> {
+        ApiServer::new(Self { supervisor, version })
+    }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+fn answer<T>(result: gantry_supervisor::Result<T>) -> Answer<T> {
+    result.map(Response::new).map_err(|error| status(&error))
+}
+
+fn not_yet(what: &str) -> Status {
+    Status::unimplemented(format!("{what} is not supported by this version of gantryd"))
+}
+
+#[tonic::async_trait]
+impl ApiService for Api {
+    async fn get_server_version(
+        &self,
+        _: Request<GetServerVersionRequest>,
+    ) -> Answer<GetServerVersionResponse> {
+        let Version { major, minor, patch, revision } = self.version.clone();
+        Ok(Response::new(GetServerVersionResponse { major, minor, patch, revision }))
+    }
+
+    async fn create_container(
+        &self,
+        request: Request<CreateContainerRequest>,
+    ) -> Answer<CreateContainerResponse> {
+        let created = self.supervisor.create(convert::create_request(request.into_inner())).await;
+        answer(created.map(|view| CreateContainerResponse {
+            container: Some(convert::container(Arc::unwrap_or_clone(view))),
+        }))
+    }
+
+    async fn update_container(
+        &self,
+        request: Request<UpdateContainerRequest>,
+    ) -> Answer<UpdateContainerResponse> {
+        let request = request.into_inner();
+        let paused = match request.status.as_str() {
+            "paused" => Some(true),
+            "running" => Some(false),
+            "" if request.resources.is_some() => return Err(not_yet("changing resources")),
+            "" => None,
+            _ => return Err(Status::unknown("containerd: unknown container status ")),
+        };
+        let done = match paused {
+            Some(paused) => self.supervisor.set_paused(&request.id, paused).await,
+            None => self.supervisor.state(&request.id).await.map(drop),
+        };
+        answer(done.map(|()| UpdateContainerResponse {}))
+    }
+
+    async fn signal(&self, request: Request<SignalRequest>) -> Answer<SignalResponse> {
+        let SignalRequest { id, pid, signal } = request.into_inner();
+        answer(self.supervisor.signal(&id, &pid, signal).await.map(|()| SignalResponse {}))
+    }
+
+    async fn update_process(&self, request: Request<UpdateProcessRequest>) -> Answer<UpdateProcessResponse> {
+        let UpdateProcessRequest { id, pid, close_stdin, width, height } = request.into_inner();
+        let cells = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
+        let size = (width > 0 || height > 0).then(|| (cells(width), cells(height)));
+        let done = self.supervisor.update_process(&id, &pid, close_stdin, size).await;
+        answer(done.map(|()| UpdateProcessResponse {}))
+    }
+
+    async fn add_process(&self, request: Request<AddProcessRequest>) -> Answer<AddProcessResponse> {
+        let request = request.into_inner();
+        if request.id.is_empty() {
+            return Err(Status::unknown("container id cannot be empty"));
+        }
+        if request.pid.is_empty() {
+            return Err(Status::unknown("process id cannot be empty"));
+        }
+        let (container, process) = (request.id.clone(), request.pid.clone());
+        let started = self.supervisor.exec(&container, &process, convert::exec_spec(request)).await;
+        answer(started.map(|system_pid| AddProcessResponse { system_pid }))
+    }
+
+    async fn create_checkpoint(
+        &self,
+        _: Request<CreateCheckpointRequest>,
+    ) -> Answer<CreateCheckpointResponse> {
+        Err(not_yet("checkpointing"))
+    }
+
+    async fn delete_checkpoint(
+        &self,
+        _: Request<DeleteCheckpointRequest>,
+    ) -> Answer<DeleteCheckpointResponse> {
+        Err(not_yet("checkpointing"))
+    }
+
+    async fn list_checkpoint(&self, _: Request<ListCheckpointRequest>) -> Answer<ListCheckpointResponse> {
+        Err(not_yet("checkpointing"))
+    }
+
+    async fn state(&self, request: Request<StateRequest>) -> Answer<StateResponse> {
+        let id = request.into_inner().id;
+        let views = if id.is_empty() {
+            self.supervisor.list().await
+        } else {
+            vec![self.supervisor.state(&id).await.map_err(|error| status(&error))?]
+        };
+        Ok(Response::new(convert::state_response(views)))
+    }
+
+    type EventsStream = EventStream;
+
+    async fn events(&self, request: Request<EventsRequest>) -> Answer<Self::EventsStream> {
+        let EventsRequest { timestamp, stored_only, id } = request.into_inner();
+        let container = (!id.is_empty()).then_some(id);
+        answer(self.supervisor.events(since(timestamp)?, stored_only, container).await.map(EventStream::new))
+    }
+
+    async fn stats(&self, _: Request<StatsRequest>) -> Answer<StatsResponse> {
+        Err(not_yet("reading statistics"))
+    }
+}

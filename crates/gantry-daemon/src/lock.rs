@@ -1,0 +1,53 @@
+//! One daemon a state dir: two would each undo what the other starts.
+
+use crate::error::Error;
+use gantry_record::StateDir;
+use rustix::fs::{FlockOperation, flock};
+use std::fs::File;
+use std::io::{Read, Write};
+
+/// Held for the daemon's life; the kernel lets go of it however that ends.
+#[derive(Debug)]
+pub(crate) struct StateDirLock(#[allow(dead_code, reason = "held open, never read")] File);
+
+impl StateDirLock {
+    /// Takes the lock and writes down who holds it.
+    pub(crate) fn take(state: &StateDir) -> Result<Self, Error> {
+        let path = state.path().join("gantryd.lock");
+        let failed = |source: std::io::Error| Error::Lock { path: path.clone(), source };
+        let mut options = File::options();
+        let mut file =
+            options.read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut pid = String::new();
+                let owner = match file.read_to_string(&mut pid) {
+                    Ok(_) if !pid.trim().is_empty() => format!(" (pid {})", pid.trim()),
+                    _ => String::new(),
+                };
+                return Err(Error::StateDirInUse { path: state.path().to_owned(), owner });
+            }
+            Err(error) => return Err(failed(error.into())),
+        }
+        // The pid is for people only; a full disk must not keep the daemon from starting.
+        let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        Ok(Self(file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_daemon_is_told_who_is_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path());
+        let held = StateDirLock::take(&state).unwrap();
+        let error = StateDirLock::take(&state).unwrap_err().to_string();
+        assert!(error.contains(&format!("(pid {})", std::process::id())), "{error}");
+        drop(held);
+        StateDirLock::take(&state).unwrap();
+    }
+}

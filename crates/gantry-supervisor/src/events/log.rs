@@ -1,0 +1,315 @@
+//! The event log: one writer thread, any number of subscribers.
+//!
+//! An event goes through the writer's bounded queue. The writer takes what has gathered, gives times, writes
+//! and syncs it in one go, and then, under one lock, remembers it, hands it to the subscribers and answers
+//! those who appended. So a subscriber that comes at any moment gets each event once: from the replay or live.
+
+use super::file::{self, LogFile};
+use super::{Event, EventKind, ProcessKey, Timestamp};
+use std::collections::VecDeque;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, warn};
+
+/// Events that may wait to be written; more make their senders wait.
+const QUEUE: usize = 2048;
+/// Events that a subscriber may be behind before it is cut off.
+const SUBSCRIBER_QUEUE: usize = 2048;
+/// The most events that are synced at once.
+const BATCH: usize = 256;
+
+/// The log. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct EventLog {
+    queue: mpsc::Sender<Append>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug)]
+struct Append {
+    event: Event,
+    done: oneshot::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    events: VecDeque<Arc<Event>>,
+    subscribers: Vec<Subscriber>,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    queue: mpsc::Sender<Arc<Event>>,
+    container: Option<String>,
+    lagged: Arc<AtomicBool>,
+}
+
+/// A replay and what follows it.
+#[derive(Debug)]
+pub struct Subscription {
+    /// Stored events, oldest first.
+    pub replay: Vec<Arc<Event>>,
+    /// Events from then on; `None` when only stored ones were asked for.
+    pub live: Option<mpsc::Receiver<Arc<Event>>>,
+    lagged: Arc<AtomicBool>,
+}
+
+impl Subscription {
+    /// Whether the live stream ended because its reader was too slow: it has to subscribe again from the time
+    /// of the last event that it has seen.
+    #[must_use]
+    pub fn has_lagged(&self) -> bool {
+        self.lagged.load(Ordering::Acquire)
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    // Every change of `Shared` is one push or one retain: a panic elsewhere leaves it whole.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl EventLog {
+    /// Reads the log at `path` and starts its writer. `retain` is how many events are kept, 0 for all.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written. Lines that mean nothing are only warned about.
+    pub fn open(path: &Path, retain: usize) -> io::Result<Self> {
+        let mut contents = file::read(path)?;
+        let surplus = if retain == 0 { 0 } else { contents.events.len().saturating_sub(retain) };
+        contents.events.drain(..surplus);
+        let mut log = LogFile::open(path)?;
+        if contents.damaged_lines > 0 {
+            warn!(path = %path.display(), lines = contents.damaged_lines, "damaged lines in the event log; dropping them");
+        }
+        if contents.damaged_lines > 0 || surplus > 0 {
+            log.rewrite(contents.events.iter())?;
+        }
+        let last = contents.events.iter().map(|event| event.timestamp).max().unwrap_or_default();
+        let events = contents.events.into_iter().map(Arc::new).collect();
+        let shared = Arc::new(Mutex::new(Shared { events, subscribers: Vec::new() }));
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        let writer = Writer { log, last, retain, shared: Arc::clone(&shared), unwritten: false };
+        std::thread::Builder::new()
+            .name("event-log".to_owned())
+            .stack_size(128 << 10)
+            .spawn(move || writer.run(receiver))?;
+        Ok(Self { queue, shared })
+    }
+
+    /// Logs an event and returns once it is durable and delivered. Its timestamp is set here.
+    pub async fn append(&self, event: Event) {
+        let (done, durable) = oneshot::channel();
+        if self.queue.send(Append { event, done }).await.is_err() || durable.await.is_err() {
+            error!("the event log's writer has ended; an event is lost");
+        }
+    }
+
+    /// Whether the log knows an event of this kind about this very process.
+    #[must_use]
+    pub fn knows(&self, kind: EventKind, container: &str, process: &str, key: ProcessKey) -> bool {
+        let process = if kind == EventKind::StartContainer { "" } else { process };
+        lock(&self.shared).events.iter().rev().any(|event| {
+            event.kind == kind
+                && event.key == Some(key)
+                && event.container == container
+                && event.process == process
+        })
+    }
+
+    /// Subscribes. With `since`, stored events strictly after it come first; with `stored_only` nothing follows.
+    #[must_use]
+    pub fn subscribe(
+        &self,
+        since: Option<Timestamp>,
+        stored_only: bool,
+        container: Option<String>,
+    ) -> Subscription {
+        let lagged = Arc::new(AtomicBool::new(false));
+        let mut shared = lock(&self.shared);
+        let wanted = |event: &&Arc<Event>| {
+            since.is_some_and(|t| event.timestamp > t)
+                && container.as_ref().is_none_or(|id| *id == event.container)
+        };
+        let replay = shared.events.iter().filter(wanted).cloned().collect();
+        let live = (!stored_only).then(|| {
+            let (queue, receiver) = mpsc::channel(SUBSCRIBER_QUEUE);
+            shared.subscribers.push(Subscriber { queue, container, lagged: Arc::clone(&lagged) });
+            receiver
+        });
+        Subscription { replay, live, lagged }
+    }
+
+    /// How many subscribers there are.
+    #[must_use]
+    pub fn subscribers(&self) -> usize {
+        let mut shared = lock(&self.shared);
+        shared.subscribers.retain(|s| !s.queue.is_closed());
+        shared.subscribers.len()
+    }
+}
+
+struct Writer {
+    log: LogFile,
+    last: Timestamp,
+    retain: usize,
+    shared: Arc<Mutex<Shared>>,
+    /// Memory holds events that the file lacks, because writing failed.
+    unwritten: bool,
+}
+
+impl Writer {
+    fn run(mut self, mut queue: mpsc::Receiver<Append>) {
+        let mut batch = Vec::new();
+        while let Some(first) = queue.blocking_recv() {
+            batch.push(first);
+            while batch.len() < BATCH
+                && let Ok(next) = queue.try_recv()
+            {
+                batch.push(next);
+            }
+            self.commit(&mut batch);
+        }
+    }
+
+    fn commit(&mut self, batch: &mut Vec<Append>) {
+        for append in batch.iter_mut() {
+            self.last = Timestamp::now().max(self.last.next());
+            append.event.timestamp = self.last;
+        }
+        let lines: Vec<u8> = batch.iter().flat_map(|append| file::encode(&append.event)).collect();
+        if !self.unwritten
+            && let Err(error) = self.log.append(&lines)
+        {
+            error!(%error, "the event log cannot be written; events are kept in memory until it can");
+            self.unwritten = true;
+        }
+        let mut answers = Vec::with_capacity(batch.len());
+        let mut shared = lock(&self.shared);
+        for Append { event, done } in batch.drain(..) {
+            shared.publish(Arc::new(event));
+            answers.push(done);
+        }
+        let trimmed = shared.trim(self.retain);
+        let snapshot: Option<Vec<_>> =
+            (trimmed || self.unwritten).then(|| shared.events.iter().cloned().collect());
+        drop(shared);
+        for done in answers {
+            // Whoever appended may have gone; the event has not.
+            let _ = done.send(());
+        }
+        if let Some(events) = snapshot {
+            match self.log.rewrite(events.iter().map(AsRef::as_ref)) {
+                Ok(()) => self.unwritten = false,
+                Err(error) => error!(%error, "the event log cannot be rewritten"),
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn publish(&mut self, event: Arc<Event>) {
+        self.subscribers.retain(|subscriber| {
+            if subscriber.container.as_ref().is_some_and(|id| *id != event.container) {
+                return !subscriber.queue.is_closed();
+            }
+            match subscriber.queue.try_send(Arc::clone(&event)) {
+                Ok(()) => true,
+                Err(mpsc::error::TrySendError::Closed(_)) => false,
+                Err(mpsc::error::TrySendError::Full(_)) => {
+                    subscriber.lagged.store(true, Ordering::Release);
+                    false
+                }
+            }
+        });
+        self.events.push_back(event);
+    }
+
+    /// Forgets the oldest once there are twice as many as are to be kept, so that the file is rewritten rarely.
+    fn trim(&mut self, retain: usize) -> bool {
+        if retain == 0 || self.events.len() < retain.saturating_mul(2) {
+            return false;
+        }
+        let surplus = self.events.len() - retain;
+        self.events.drain(..surplus);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(container: &str) -> Event {
+        Event::of_container(EventKind::Pause, container)
+    }
+
+    fn opened(retain: usize) -> (tempfile::TempDir, EventLog) {
+        let folder = tempfile::tempdir().unwrap();
+        let log = EventLog::open(&folder.path().join("events.log"), retain).unwrap();
+        (folder, log)
+    }
+
+    #[tokio::test]
+    async fn replay_then_live_without_gap_or_double() {
+        let (_folder, log) = opened(500);
+        log.append(event("a")).await;
+        log.append(event("b")).await;
+        let mut subscription = log.subscribe(Some(Timestamp::default()), false, Some("a".to_owned()));
+        log.append(event("b")).await;
+        log.append(event("a")).await;
+        assert_eq!(subscription.replay.len(), 1);
+        let live = subscription.live.as_mut().unwrap().recv().await.unwrap();
+        assert_eq!(live.container, "a");
+        assert!(live.timestamp > subscription.replay[0].timestamp);
+        let stored = log.subscribe(Some(subscription.replay[0].timestamp), true, None);
+        assert_eq!((stored.replay.len(), stored.live.is_none()), (3, true));
+        assert_eq!(log.subscribe(None, true, None).replay.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn survives_a_restart_and_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.log");
+        {
+            let log = EventLog::open(&path, 10).unwrap();
+            for _ in 0..35 {
+                log.append(event("a")).await;
+            }
+        }
+        let stored = file::read(&path).unwrap().events;
+        assert!((10..20).contains(&stored.len()), "{}", stored.len());
+        let log = EventLog::open(&path, 10).unwrap();
+        let replay = log.subscribe(Some(Timestamp::default()), true, None).replay;
+        assert_eq!(replay.len(), 10);
+        assert_eq!(replay[9].timestamp, stored[stored.len() - 1].timestamp);
+    }
+
+    #[tokio::test]
+    async fn a_slow_subscriber_is_cut_off_and_told() {
+        let (_folder, log) = opened(0);
+        let mut slow = log.subscribe(None, false, None);
+        for _ in 0..=SUBSCRIBER_QUEUE {
+            log.append(event("a")).await;
+        }
+        assert_eq!(log.subscribers(), 0);
+        let mut received = 0;
+        while slow.live.as_mut().unwrap().recv().await.is_some() {
+            received += 1;
+        }
+        assert_eq!((received, slow.has_lagged()), (SUBSCRIBER_QUEUE, true));
+    }
+
+    #[tokio::test]
+    async fn knows_which_process_an_event_was_about() {
+        let (_folder, log) = opened(500);
+        let key = ProcessKey { system_pid: 5, start_time: 77 };
+        let exit = Event { kind: EventKind::Exit, process: "init".to_owned(), key: Some(key), ..event("a") };
+        log.append(exit).await;
+        assert!(log.knows(EventKind::Exit, "a", "init", key));
+        assert!(!log.knows(EventKind::Exit, "a", "init", ProcessKey { start_time: 78, ..key }));
+        assert!(!log.knows(EventKind::StartContainer, "a", "init", key));
+    }
+}

@@ -1,0 +1,13 @@
+//! What happened, in order, durable before anybody is told.
+//!
+//! [`Event`] is one thing that happened; [`file`] is how it stands on disk; [`EventLog`] gives each its time,
+//! syncs it, and only then shows it to subscribers and to replays.
+
+mod event;
+mod file;
+mod log;
+mod timestamp;
+
+pub use event::{Event, EventKind, ProcessKey};
+pub use log::{EventLog, Subscription};
+pub use timestamp::Timestamp;

@@ -1,0 +1,308 @@
+//! The door to all containers: finds or makes the one that a request is about and hands the request to its task.
+
+use crate::actor::{Actor, Command, ProcessAction, QUEUE};
+use crate::error::{Error, Result};
+use crate::events::{EventLog, Subscription, Timestamp};
+use crate::restore;
+use crate::view::{ContainerView, Status};
+use gantry_container::bundle::Bundle;
+use gantry_container::cgroup::Cgroups;
+use gantry_container::{Container, ExecSpec, NewContainer, Settings, Stdio};
+use gantry_oci::Runtime;
+use gantry_record::{ContainerId, ProcessId};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tracing::warn;
+
+/// What a supervisor is made with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What holds for all containers.
+    pub settings: Settings,
+    /// Events that are kept, 0 for all.
+    pub retain_events: usize,
+    /// Starts that may run at once.
+    pub start_workers: usize,
+}
+
+/// A request for a new container.
+#[derive(Clone, Debug, Default)]
+pub struct CreateRequest {
+    /// Its id, unchecked.
+    pub id: String,
+    /// Path of its bundle.
+    pub bundle: String,
+    /// Where init's standard streams go.
+    pub stdio: Stdio,
+    /// Free text.
+    pub labels: Vec<String>,
+    /// A runtime other than the daemon's default.
+    pub runtime: Option<Runtime>,
+    /// Do not use `pivot_root`.
+    pub no_pivot_root: bool,
+    /// Folder of the checkpoint to restore from.
+    pub checkpoint: Option<PathBuf>,
+}
+
+/// The supervisor. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Supervisor {
+    shared: Arc<Shared>,
+    restored: watch::Receiver<bool>,
+}
+
+/// What all containers' tasks share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub settings: Arc<Settings>,
+    pub log: EventLog,
+    pub cgroups: Cgroups,
+    pub start_workers: Semaphore,
+    containers: Mutex<BTreeMap<ContainerId, Entry>>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    commands: mpsc::Sender<Command>,
+    view: watch::Receiver<Arc<ContainerView>>,
+}
+
+impl Shared {
+    fn containers(&self) -> MutexGuard<'_, BTreeMap<ContainerId, Entry>> {
+        // Every change is one insert or one remove: a panic elsewhere leaves the map whole.
+        self.containers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a container off the list; its folder keeps the id from being used until that is gone too.
+    pub(crate) fn forget(&self, id: &ContainerId) {
+        self.containers().remove(id);
+    }
+
+    /// Puts a container on the list and makes its task's state.
+    pub(crate) fn enlist(self: &Arc<Self>, container: Container) -> Actor {
+        let (commands, receiver) = mpsc::channel(QUEUE);
+        let (sender, view) = watch::channel(Arc::new(ContainerView::of(&container)));
+        self.containers().insert(container.id().clone(), Entry { commands, view });
+        Actor::new(Arc::clone(self), container, receiver, sender)
+    }
+}
+
+impl Supervisor {
+    /// Opens the state dir and begins to restore what is in it. Requests wait until that is done; this returns
+    /// at once.
+    ///
+    /// # Errors
+    /// When the state dir or the event log cannot be used at all.
+    pub fn open(options: Options) -> Result<Self> {
+        let state = &options.settings.state;
+        state.create()?;
+        let path = state.event_log();
+        let log = EventLog::open(&path, options.retain_events)
+            .map_err(|source| Error::EventLog { path, source })?;
+        let shared = Arc::new(Shared {
+            log,
+            cgroups: Cgroups::discover(),
+            start_workers: Semaphore::new(options.start_workers.max(1)),
+            settings: Arc::new(options.settings),
+            containers: Mutex::default(),
+        });
+        let (done, restored) = watch::channel(false);
+        let restoring = Arc::clone(&shared);
+        tokio::spawn(async move {
+            restore::all(&restoring).await;
+            // The receiver in `Supervisor` may be gone if the daemon is stopping already.
+            let _ = done.send(true);
+        });
+        Ok(Self { shared, restored })
+    }
+
+    /// Waits until the containers of the state dir are known.
+    pub async fn restored(&self) {
+        // The sender ends only after it has sent.
+        let _ = self.restored.clone().wait_for(|done| *done).await;
+    }
+
+    /// Makes a container and starts its init. When the caller gives up, so does the start.
+    ///
+    /// # Errors
+    /// What failed; nothing is left of the container then.
+    pub async fn create(&self, request: CreateRequest) -> Result<Arc<ContainerView>> {
+        self.restored().await;
+        let id = ContainerId::new(&request.id)?;
+        if request.bundle.is_empty() {
+            return Err(gantry_container::Error::Invalid("empty bundle path".to_owned()).into());
+        }
+        let bundle = Bundle::open(request.bundle.as_ref())?;
+        let new = NewContainer {
+            id,
+            bundle: request.bundle.into(),
+            labels: request.labels,
+            runtime: request.runtime,
+            no_pivot_root: request.no_pivot_root,
+        };
+        let container = Container::create(Arc::clone(&self.shared.settings), new)?;
+        let init = container.init_record(&bundle, &request.stdio, request.checkpoint.as_deref());
+        let actor = self.shared.enlist(container);
+        let (reply, answer) = oneshot::channel();
+        tokio::spawn(Box::pin(actor.create(init, reply)));
+        answer.await.unwrap_or_else(|_| Err(not_found(&request.id)))
+    }
+
+    /// Starts another process in a container and returns its pid on the host.
+    ///
+    /// # Errors
+    /// What failed; nothing is left of the process then.
+    pub async fn exec(&self, container: &str, process: &str, spec: ExecSpec) -> Result<u32> {
+        let entry = self.entry(container).await?;
+        let id = ProcessId::new(process)?;
+        let (reply, answer) = oneshot::channel();
+        self.ask(container, &entry, Command::Exec { id, spec: Box::new(spec), reply }, answer).await
+    }
+
+    /// Sends a signal to a process.
+    ///
+    /// # Errors
+    /// When there is no such container or process, or no such signal.
+    pub async fn signal(&self, container: &str, process: &str, signal: u32) -> Result<()> {
+        self.act(container, process, ProcessAction::Signal(signal)).await
+    }
+
+    /// Closes a process's stdin, sets its terminal's width and height, or both.
+    ///
+    /// # Errors
+    /// When there is no such container or process, or its shim can't be told.
+    pub async fn update_process(
+        &self,
+        container: &str,
+        process: &str,
+        close_stdin: bool,
+        size: Option<(u16, u16)>,
+    ) -> Result<()> {
+        self.act(container, process, ProcessAction::Update { close_stdin, size }).await
+    }
+
+    async fn act(&self, container: &str, process: &str, action: ProcessAction) -> Result<()> {
+        let entry = self.entry(container).await?;
+        let id = ProcessId::new(process).map_err(|_| process_not_found(&entry, process))?;
+        let (reply, answer) = oneshot::channel();
+        self.ask(container, &entry, Command::Process { id, action, reply }, answer).await
+    }
+
+    /// Freezes or thaws a container.
+    ///
+    /// # Errors
+    /// The runtime's words.
+    pub async fn set_paused(&self, container: &str, paused: bool) -> Result<()> {
+        let entry = self.entry(container).await?;
+        let (reply, answer) = oneshot::channel();
+        self.ask(container, &entry, Command::SetPaused { paused, reply }, answer).await
+    }
+
+    /// Looks at one container.
+    ///
+    /// # Errors
+    /// When there is none of this id.
+    pub async fn state(&self, container: &str) -> Result<ContainerView> {
+        let entry = self.entry(container).await?;
+        let view = entry.view.borrow().clone();
+        Ok(self.with_pids(view).await)
+    }
+
+    /// Looks at all containers, sorted by id.
+    pub async fn list(&self) -> Vec<ContainerView> {
+        self.restored().await;
+        let views: Vec<_> =
+            self.shared.containers().values().map(|entry| entry.view.borrow().clone()).collect();
+        let mut all = Vec::with_capacity(views.len());
+        for view in views {
+            all.push(self.with_pids(view).await);
+        }
+        all
+    }
+
+    /// Subscribes to events; see [`EventLog::subscribe`].
+    ///
+    /// # Errors
+    /// When only stored events are asked for, but from no time on.
+    pub async fn events(
+        &self,
+        since: Option<Timestamp>,
+        stored_only: bool,
+        container: Option<String>,
+    ) -> Result<Subscription> {
+        if stored_only && since.is_none() {
+            const TEXT: &str =
+                "invalid parameter: StoredOnly cannot be specified without setting a valid Timestamp";
+            return Err(Error::Subscription(TEXT));
+        }
+        self.restored().await;
+        Ok(self.shared.log.subscribe(since, stored_only, container))
+    }
+
+    async fn entry(&self, container: &str) -> Result<Entry> {
+        self.restored().await;
+        let id = ContainerId::new(container).map_err(|_| not_found(container))?;
+        self.shared.containers().get(&id).cloned().ok_or_else(|| not_found(container))
+    }
+
+    async fn ask<T>(
+        &self,
+        container: &str,
+        entry: &Entry,
+        command: Command,
+        answer: oneshot::Receiver<Result<T>>,
+    ) -> Result<T> {
+        // A task that has ended, before or after it got the command, has removed its container.
+        entry.commands.send(command).await.map_err(|_| not_found(container))?;
+        answer.await.unwrap_or_else(|_| Err(not_found(container)))
+    }
+
+    /// Adds the pids, read from the container's cgroup, or asked of its runtime where it has none of its own.
+    async fn with_pids(&self, view: Arc<ContainerView>) -> ContainerView {
+        let mut view = Arc::unwrap_or_clone(view);
+        let Some(init) = view.init().map(|init| init.identity.pid).filter(|_| view.status != Status::Stopped)
+        else {
+            return view;
+        };
+        view.pids = match self.shared.cgroups.pids(init) {
+            Some(pids) => pids,
+            None => self.pids_of_runtime(&view.id).await,
+        };
+        view
+    }
+
+    async fn pids_of_runtime(&self, id: &ContainerId) -> Vec<u32> {
+        let pids = match Container::load(Arc::clone(&self.shared.settings), id.clone()) {
+            Ok(container) => container.pids().await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        // One broken container must not fail the whole listing.
+        pids.unwrap_or_else(|error| {
+            warn!(container = %id, %error, "the pids of the container are unknown");
+            Vec::new()
+        })
+    }
+}
+
+fn not_found(container: &str) -> Error {
+    gantry_container::Error::ContainerNotFound(container.to_owned()).into()
+}
+
+fn process_not_found(entry: &Entry, process: &str) -> Error {
+    let container = entry.view.borrow().id.clone();
+    gantry_container::Error::ProcessNotFound { container, process: process.to_owned() }.into()
+}
+
+impl Shared {
+    /// Runs the tasks to their end, for restore.
+    pub(crate) async fn join_all(tasks: &mut JoinSet<()>) {
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                warn!(%error, "restoring a container failed");
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Reporting an exit exactly once, whenever the daemon is killed.
+//!
+//! An exit's folder must be gone before the exit is told, since clients use the id again at once; and it must
+//! not be gone before the exit is logged, since a kill in between would lose it. So the folder is first moved
+//! aside, to `@ended/<number>/<container>/<process>`, in one rename; then the event is logged and told; then
+//! the tombstone is removed. What is found there at start is logged unless the log knows it.
+
+use crate::events::{Event, EventKind, EventLog, ProcessKey};
+use gantry_container::process::Identity;
+use gantry_record::layout::{FOLDER_MODE, folders, remove_folder};
+use gantry_record::{ContainerDir, ContainerId, Error, ExitStatus, ProcessId, Result, StateDir};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use tracing::{info, warn};
+
+/// A folder whose exit is being reported.
+#[derive(Debug)]
+pub(crate) struct Tombstone(PathBuf);
+
+fn make_folder(path: &Path) -> Result<()> {
+    match rustix::fs::mkdir(path, FOLDER_MODE) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+        Err(error) => Err(Error::io("mkdir", path, error)),
+    }
+}
+
+impl Tombstone {
+    /// Moves the folder of a container, or of one process in it, aside.
+    ///
+    /// # Errors
+    /// What kept it from being moved; it is where it was then.
+    pub(crate) fn bury(state: &StateDir, container: &ContainerId, process: &ProcessId) -> Result<Self> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        make_folder(&state.ended())?;
+        let folder = state.ended().join(format!("{}-{number}", std::process::id()));
+        make_folder(&folder)?;
+        let buried = Self(folder);
+        let (from, to) = if process.is_init() {
+            (state.container(container).path().to_owned(), buried.0.join(container.as_str()))
+        } else {
+            let home = buried.0.join(container.as_str());
+            make_folder(&home)?;
+            (state.container(container).process(process).path().to_owned(), home.join(process.as_str()))
+        };
+        rustix::fs::rename(&from, &to)
+            .map_err(|e| Error::io("rename", &from, e))
+            .inspect_err(|_| buried.remove())?;
+        Ok(buried)
+    }
+
+    /// Removes it once the exit is told.
+    pub(crate) fn remove(&self) {
+        if let Err(error) = remove_folder(&self.0) {
+            warn!(%error, "what an exit left cannot be removed; the next start tries again");
+        }
+    }
+}
+
+/// The event that tells of a process's end.
+pub(crate) fn exit_event(container: &str, process: &str, status: ExitStatus, key: ProcessKey) -> Event {
+    Event {
+        process: process.to_owned(),
+        status: status.get(),
+        key: Some(key),
+        ..Event::of_container(EventKind::Exit, container)
+    }
+}
+
+/// Finishes what a daemon before this one did not: logs the exits of tombstones that nobody was told of.
+pub(crate) async fn finish_all(state: &StateDir, log: &EventLog) {
+    // Without the folder nothing was left.
+    for (_, folder) in folders(&state.ended()).unwrap_or_default() {
+        for (container, path) in folders(&folder).unwrap_or_default() {
+            finish(&ContainerDir::new(path), &container, log).await;
+        }
+        Tombstone(folder).remove();
+    }
+}
+
+async fn finish(dir: &ContainerDir, container: &str, log: &EventLog) {
+    for process in dir.processes().unwrap_or_default() {
+        let folder = dir.process(&process);
+        let pid = folder.pid().ok().flatten();
+        let Some(pid) = pid.filter(|_| !folder.is_starting()) else { continue };
+        let start_time = folder.start_time().ok().flatten();
+        let key = ProcessKey::of(&Identity::recorded(pid, start_time));
+        if !log.knows(EventKind::Exit, container, process.as_str(), key) {
+            let status = folder.exit_status().ok().flatten().unwrap_or(ExitStatus::UNKNOWN);
+            info!(container, process = %process, %status, "reporting an exit that the last daemon could not report");
+            log.append(exit_event(container, process.as_str(), status, key)).await;
+        }
+    }
+}
