@@ -36,7 +36,8 @@ pub const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
 pub mod name {
     /// [`ProcessRecord`](crate::ProcessRecord) as JSON.
     pub const PROCESS: &str = "process.json";
-    /// FIFO whose hang-up says that the shim has finished.
+    /// FIFO whose hang-up says that the shim has finished. It carries no data, except when `exitStatus` could not be
+    /// written (full disk, folder gone): then the same decimal text and a newline.
     pub const EXIT: &str = "exit";
     /// FIFO of [`crate::control`].
     pub const CONTROL: &str = "control";

@@ -67,7 +67,12 @@ impl ConsoleSocket {
                 }
             };
             match receive_descriptor(connection) {
-                Ok(Some(master)) => return check(master).map(Some),
+                Ok(Some(master)) => {
+                    // What the peer does from now on is of no interest and must not wake the shim.
+                    self.connection = None;
+                    events.remove(&self.listener);
+                    return check(master).map(Some);
+                }
                 Err(Errno::AGAIN) => return Ok(None),
                 // Gone without a descriptor: the next one may have it.
                 Ok(None) | Err(_) => self.connection = None,

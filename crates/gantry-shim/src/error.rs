@@ -1,5 +1,6 @@
 //! What can fail in the shim: one variant for each step. The texts reach users as `shim error: <text>`.
 
+use gantry_record::error::errno_text;
 use rustix::io::Errno;
 use std::io;
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// A file, FIFO or device could not be opened. The words are those of 0.2, which its users know.
-    #[error("containerd-shim: opening {} failed: {source}", path.display())]
+    #[error("containerd-shim: opening {} failed: {}", path.display(), reason(*source))]
     Open {
         /// What was to be opened.
         path: PathBuf,
@@ -16,7 +17,7 @@ pub(crate) enum Error {
         source: Errno,
     },
     /// A system call failed that has no file as its object.
-    #[error("containerd-shim: {step} failed: {source}")]
+    #[error("containerd-shim: {step} failed: {}", reason(*source))]
     Setup {
         /// What was to be done.
         step: &'static str,
@@ -38,7 +39,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Runtime(#[from] gantry_oci::RuntimeError),
     /// Waiting for a command of the runtime failed.
-    #[error("containerd-shim: waiting for the runtime failed: {0}")]
+    #[error("containerd-shim: waiting for the runtime failed: {}", errno_text(.0))]
     Wait(#[source] io::Error),
     /// The runtime ended without success, and its own log says why.
     #[error("the runtime refused; its log has the reason")]
@@ -59,7 +60,7 @@ pub(crate) enum Error {
     #[error("containerd-shim: the runtime succeeded without writing its pid file")]
     NoPid,
     /// The pid is not below this shim, so its end could never be learnt.
-    #[error("containerd-shim: process {pid} of the runtime's pid file is no child of this shim: {source}")]
+    #[error("containerd-shim: process {pid} of the runtime's pid file is no child of this shim: {}", reason(*source))]
     NotOurs {
         /// The pid as written.
         pid: i32,
@@ -73,7 +74,7 @@ pub(crate) enum Error {
         seconds: u64,
     },
     /// What came through the console socket is not a terminal's master side.
-    #[error("containerd-shim: the runtime sent a descriptor that is no terminal: {source}")]
+    #[error("containerd-shim: the runtime sent a descriptor that is no terminal: {}", reason(*source))]
     NotATerminal {
         /// What the descriptor answered.
         source: Errno,
@@ -98,4 +99,8 @@ impl Error {
     pub(crate) fn is_the_runtimes(&self) -> bool {
         matches!(self, Self::RuntimeRefused | Self::RuntimeSilent { .. })
     }
+}
+
+fn reason(errno: Errno) -> String {
+    errno_text(&errno.into())
 }

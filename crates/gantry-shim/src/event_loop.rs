@@ -69,6 +69,11 @@ impl EventLoop {
         epoll::add(&self.epoll, fd, EventData::new_u64(source as u64), flags)
     }
 
+    /// Changes what is listened to at a descriptor that was [`EventLoop::add`]ed. Unlike that, it needs no memory.
+    pub(crate) fn change(&self, fd: impl AsFd, source: Source, flags: EventFlags) -> Result<(), Errno> {
+        epoll::modify(&self.epoll, fd, EventData::new_u64(source as u64), flags)
+    }
+
     /// Stops listening to a descriptor.
     pub(crate) fn remove(&self, fd: impl AsFd) {
         // The only failure is that it was not registered.

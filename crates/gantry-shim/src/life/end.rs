@@ -13,7 +13,6 @@ use crate::runtime::Outcome;
 use crate::stdio::{Direct, Stdio, Terminal, Unread, Writers};
 use gantry_record::layout::name;
 use gantry_record::{ExitStatus, atomic, layout};
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 /// How long others may write to init's output after all of them were killed.
@@ -27,7 +26,7 @@ const DELETE_PAUSE: Duration = Duration::from_millis(100);
 
 /// The output that may be unread when the exit has been reported.
 enum Rest {
-    Fifos(Vec<OwnedFd>),
+    Fifos(Writers),
     Terminal(Terminal),
 }
 
@@ -106,14 +105,15 @@ impl Settling<'_> {
         Ok(())
     }
 
-    fn direct(&self, streams: Direct) -> Result<Vec<OwnedFd>> {
-        let mut writers = Writers::new(self.events, streams.into_outputs())?;
-        let mut ready = Ready::default();
-        while !writers.are_gone(self.events, ready) && !is_past(self.limit()) {
+    fn direct(&self, streams: Direct) -> Result<Writers> {
+        let mut writers = Writers::new(streams.into_outputs())?;
+        let mut gone = writers.are_gone_already(self.events)?;
+        while !gone && !is_past(self.limit()) {
             let deadline = earlier(self.limit(), writers.look_again());
-            ready = wait(self.events, self.reaper, deadline)?;
+            let ready = wait(self.events, self.reaper, deadline)?;
+            gone = writers.are_gone(self.events, ready);
         }
-        Ok(writers.into_read_ends(self.events))
+        Ok(writers)
     }
 
     fn terminal(&self, terminal: &mut Terminal) -> Result<()> {
@@ -141,6 +141,8 @@ fn delete(
 ) -> Result<Result<(), String>> {
     let attempt = || match attempt() {
         Ok(outcome) if outcome.status.success() => Ok(()),
+        // Somebody else has been quicker.
+        Ok(outcome) if outcome.output.contains("does not exist") => Ok(()),
         Ok(outcome) => Err(format!("{}: {}", outcome.status, outcome.output)),
         Err(error) => Err(error.to_string()),
     };
@@ -158,7 +160,7 @@ fn delete(
 fn linger(events: &EventLoop, reaper: &Reaper, rest: Rest) -> Result<()> {
     let deadline = Instant::now() + LINGER_LIMIT;
     let fifos = match rest {
-        Rest::Fifos(fifos) => fifos,
+        Rest::Fifos(writers) => writers.into_read_ends(events),
         Rest::Terminal(mut terminal) => {
             while terminal.has_output() && !is_past(Some(deadline)) {
                 let at_once = terminal.has_more().then(Instant::now);

@@ -57,7 +57,9 @@ impl Start<'_> {
         let mut streams = Direct::open(stdin, stdout, stderr, self.how(false))?;
         let child = self.spawn(None, streams.streams()?)?;
         let status = self.wait(child, None);
-        let finished = status.and_then(|(status, _)| self.check(status, None)).and_then(|()| self.meet());
+        let finished = status
+            .and_then(|(status, _)| self.check(status, || streams.peek_stderr()))
+            .and_then(|()| self.meet());
         let (reaper, kind) = finished.inspect_err(|_| self.clean_up())?;
         streams.process_exists();
         Ok(Started { reaper, stdio: Stdio::Direct(streams), kind })
@@ -73,7 +75,7 @@ impl Start<'_> {
         let child = self.spawn(Some(socket.address()), streams)?;
         let finish = || {
             let (status, master) = self.wait(child, Some(&mut socket))?;
-            self.check(status, Some(&printed))?;
+            self.check(status, || Some(printed.tail()))?;
             let (reaper, kind) = self.meet()?;
             let master = master.ok_or(Error::NoTerminal { seconds: TERMINAL_LIMIT.as_secs() })?;
             let terminal = Terminal::new(self.events, master, client)?;
@@ -163,8 +165,8 @@ impl Start<'_> {
         }
     }
 
-    /// Says why the runtime ended without success.
-    fn check(&self, status: ExitStatus, printed: Option<&Printed>) -> Result<()> {
+    /// Says why the runtime ended without success; `printed` looks for its words where its log has none.
+    fn check(&self, status: ExitStatus, printed: impl FnOnce() -> Option<String>) -> Result<()> {
         if status.success() {
             return Ok(());
         }
@@ -172,7 +174,7 @@ impl Start<'_> {
         if logged.is_ok_and(|error| error.is_some()) {
             return Err(Error::RuntimeRefused);
         }
-        let printed = match printed.map(Printed::tail) {
+        let printed = match printed() {
             Some(text) if text.is_empty() => String::new(),
             Some(text) => format!("; it printed: {text}"),
             None => "; what it printed went to the process's standard error".to_owned(),

@@ -4,8 +4,12 @@
 use super::open::{self, How, Input, Output};
 use crate::error::{Error, Result};
 use crate::runtime::Streams;
+use rustix::pipe::{PipeFlags, SpliceFlags};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+
+/// How much of standard error an error message may quote.
+const MAX_PEEK_BYTES: usize = 4096;
 
 /// The three streams.
 pub(crate) struct Direct {
@@ -31,6 +35,16 @@ impl Direct {
             step: "dup",
             source: rustix::io::Errno::from_io_error(&e).unwrap_or(rustix::io::Errno::INVAL),
         })
+    }
+
+    /// The first of what stands unread in standard error, without taking it from the client (tee(2)).
+    pub(crate) fn peek_stderr(&self) -> Option<String> {
+        let [_, Output { keep: Some(fifo), .. }] = &self.outputs else { return None };
+        let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
+        rustix::pipe::tee(fifo, write, MAX_PEEK_BYTES, SpliceFlags::NONBLOCK).ok()?;
+        let mut bytes = vec![0; MAX_PEEK_BYTES];
+        let count = rustix::io::read(read, &mut *bytes).ok()?;
+        Some(String::from_utf8_lossy(bytes.get(..count)?).trim().to_owned())
     }
 
     /// Lets go of all that only the process needs. The ends of FIFOs stay: a client that reconnects would

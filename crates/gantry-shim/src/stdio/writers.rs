@@ -28,43 +28,48 @@ pub(crate) struct Writers {
     /// Read ends that are through; they keep the content.
     through: Vec<OwnedFd>,
     descriptions: OwnedFd,
-    closes: OwnedFd,
+    /// Only there once it has turned out that somebody else writes: closing an inotify takes milliseconds,
+    /// since the kernel waits for a grace period.
+    closes: Option<OwnedFd>,
     looks: u32,
     look_again: Option<Instant>,
 }
 
 impl Writers {
-    /// Lets go of the shim's own write ends and starts to wait for the others.
-    pub(crate) fn new(events: &EventLoop, outputs: [Output; 2]) -> Result<Self> {
+    /// Lets go of the shim's own write ends; what is no FIFO needs no waiting.
+    pub(crate) fn new(outputs: [Output; 2]) -> Result<Self> {
         let descriptions =
             epoll::create(epoll::CreateFlags::CLOEXEC).map_err(Error::setup("epoll_create"))?;
-        let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
-        let closes = inotify::init(flags).map_err(Error::setup("inotify_init"))?;
-        let mut writers = Self {
-            waiting: Vec::with_capacity(2),
-            through: Vec::with_capacity(2),
-            descriptions,
-            closes,
-            looks: 0,
-            look_again: None,
-        };
+        let mut waiting = Vec::with_capacity(2);
         for output in outputs {
-            writers.add(events, output).map_err(Error::setup("watching an output"))?;
+            let (Some(keep), Some(write)) = (output.keep, output.write) else { continue };
+            // No event is asked for: a write end reports an error without readers, but the shim is one.
+            epoll::add(&descriptions, &write, EventData::new_u64(0), EventFlags::empty())
+                .map_err(Error::setup("epoll_ctl"))?;
+            waiting.push(keep);
         }
-        if !writers.waiting.is_empty() {
-            events.add(&writers.closes, Source::Watch, EventFlags::IN).map_err(Error::setup("epoll_ctl"))?;
-        }
-        Ok(writers)
+        let through = Vec::with_capacity(2);
+        Ok(Self { waiting, through, descriptions, closes: None, looks: 0, look_again: None })
     }
 
-    fn add(&mut self, events: &EventLoop, output: Output) -> Result<(), Errno> {
-        let (Some(keep), Some(write)) = (output.keep, output.write) else { return Ok(()) };
-        // No event is asked for: a write end reports an error without readers, but the shim is one.
-        let index = self.waiting.len() as u64;
-        epoll::add(&self.descriptions, &write, EventData::new_u64(index), EventFlags::empty())?;
-        inotify::add_watch(&self.closes, path_of(&keep), WatchFlags::CLOSE_WRITE)?;
-        events.add(&keep, Source::Hangup, EventFlags::empty())?;
-        self.waiting.push(keep);
+    /// Whether nobody writes any more. If somebody does, [`Writers::are_gone`] is to be asked after each event.
+    pub(crate) fn are_gone_already(&mut self, events: &EventLoop) -> Result<bool> {
+        if self.waiting.is_empty() || self.no_description_is_left() {
+            return Ok(true);
+        }
+        self.listen(events).map_err(Error::setup("watching an output"))?;
+        // The last one may have gone before there was a watch.
+        Ok(self.no_description_is_left())
+    }
+
+    fn listen(&mut self, events: &EventLoop) -> Result<(), Errno> {
+        let closes = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+        for fifo in &self.waiting {
+            inotify::add_watch(&closes, path_of(fifo), WatchFlags::CLOSE_WRITE)?;
+            events.add(fifo, Source::Hangup, EventFlags::empty())?;
+        }
+        events.add(&closes, Source::Watch, EventFlags::IN)?;
+        self.closes = Some(closes);
         Ok(())
     }
 
@@ -73,8 +78,10 @@ impl Writers {
         if ready.has(Source::Hangup) {
             self.take_hung_up(events);
         }
-        if ready.has(Source::Watch) {
-            drain(&self.closes);
+        if ready.has(Source::Watch)
+            && let Some(closes) = &self.closes
+        {
+            drain(closes);
             self.looks = SECOND_LOOKS;
         }
         if self.waiting.is_empty() || self.no_description_is_left() {

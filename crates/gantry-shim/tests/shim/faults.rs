@@ -66,7 +66,7 @@ fn script(container: &Container, text: &str) -> PathBuf {
 
 fn shim_with(container: &Container, runtime: &str, terminal: bool) -> Shim {
     let dir = gantry_record::ProcessDir::new(container.path("state/init"));
-    let mut record = ProcessRecord::default();
+    let mut record = ProcessRecord { stderr: container.fifo("stderr"), ..ProcessRecord::default() };
     if terminal {
         record.process.insert("terminal".to_owned(), true.into());
     }
@@ -98,13 +98,15 @@ fn a_missing_runtime_is_named() {
 
 #[test]
 fn a_runtime_that_logs_nothing_is_quoted() {
-    let container = Container::new(&["true"]);
-    let runtime = script(&container, "echo 'what it says' >&2; exit 3");
-    let mut shim = shim_with(&container, runtime.to_str().unwrap(), true);
-    assert_eq!(shim.readiness(), ready::HELLO);
-    assert!(shim.child.wait().unwrap().success());
-    let error = log::first_error(&shim.dir.file(name::SHIM_LOG)).unwrap().unwrap();
-    assert!(error.contains("exit status: 3") && error.ends_with("it printed: what it says"), "{error}");
+    for terminal in [true, false] {
+        let container = Container::new(&["true"]);
+        let runtime = script(&container, "echo 'what it says' >&2; exit 3");
+        let mut shim = shim_with(&container, runtime.to_str().unwrap(), terminal);
+        assert_eq!(shim.readiness(), ready::HELLO);
+        assert!(shim.child.wait().unwrap().success());
+        let error = log::first_error(&shim.dir.file(name::SHIM_LOG)).unwrap().unwrap();
+        assert!(error.contains("exit status: 3") && error.ends_with("it printed: what it says"), "{error}");
+    }
 }
 
 #[test]
