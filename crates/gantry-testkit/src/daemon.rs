@@ -300,3 +300,8 @@ pub(crate) fn temporary_files(scratch: &Scratch) -> PathBuf {
 pub(crate) fn is_daemon(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "gantryd")
 }
+
+/// Where the client keeps what it knows of the containers that it started: beside the socket.
+pub(crate) fn client_files(scratch: &Scratch) -> PathBuf {
+    scratch.path().join("bundles")
+}

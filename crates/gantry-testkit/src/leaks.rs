@@ -1,6 +1,6 @@
 //! What must not remain after a container has ended.
 
-use crate::daemon::{is_daemon, state_dir, temporary_files};
+use crate::daemon::{client_files, is_daemon, state_dir, temporary_files};
 use crate::scratch::files_below;
 use crate::wait::try_wait_for;
 use crate::{Scratch, runtime};
@@ -52,7 +52,7 @@ fn facts(scratch: &Scratch) -> BTreeSet<String> {
     let containers_only = |folder: &PathBuf| !folder.ends_with(scratch.cgroup());
     let cgroups = scratch.cgroup_folders().into_iter().filter(containers_only);
     let cgroups = cgroups.map(|folder| format!("cgroup {}", folder.display()));
-    let folders = [state_dir(scratch), runtime::root(scratch), temporary_files(scratch)];
+    let folders = [state_dir, runtime::root, temporary_files, client_files].map(|folder| folder(scratch));
     let files = folders.iter().flat_map(|folder| {
         files_below(folder)
             .into_iter()

@@ -1,0 +1,23 @@
+//! What Gantry promises to a user, tried on the built programs from outside: by the client's command line, by gRPC, and
+//! by looking at processes, mounts, cgroups and files.
+//!
+//! They need root and the programs of `make build`, see `gantry_testkit::Binaries`. One file per subject; a test that
+//! depends on the OCI runtime runs with each of them (`each_runtime!`).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed step of a test ends the test, with its reason"
+)]
+
+mod support;
+
+mod bad_input;
+mod bundles;
+mod many;
+mod python;
+mod restart;
+mod run;
+mod serving;
+mod terminal;

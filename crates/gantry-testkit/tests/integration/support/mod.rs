@@ -1,0 +1,30 @@
+//! What the tests share: a gRPC client that waits, and one test per runtime.
+
+mod api;
+
+pub(crate) use api::{Api, create_request, exec_request};
+
+use std::time::Duration;
+
+/// How long anything may take that takes milliseconds on an idle machine.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// Makes three tests of each function that takes a `Runtime`.
+macro_rules! each_runtime {
+    ($($test:ident),+ $(,)?) => {
+        each_runtime!(@module builtin, BuiltIn, $($test),+);
+        each_runtime!(@module runc, Runc, $($test),+);
+        each_runtime!(@module crun, Crun, $($test),+);
+    };
+    (@module $module:ident, $runtime:ident, $($test:ident),+) => {
+        mod $module {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test(gantry_testkit::Runtime::$runtime);
+                }
+            )+
+        }
+    };
+}
+pub(crate) use each_runtime;
