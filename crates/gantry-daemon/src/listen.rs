@@ -33,13 +33,13 @@ pub(crate) async fn listen(address: &str) -> Result<Listener, Error> {
                 "serving without encryption or authentication: whoever can connect is root on this host"
             );
             let listener = TcpListener::bind(rest).await;
-            listener.map(Listener::Tcp).map_err(|source| failed("listen on", rest, source))
+            listener.map(Listener::Tcp).map_err(|source| failed("listen on", &rest, source))
         }
         _ => Err(Error::ListenProtocol { address: address.to_owned(), protocol: protocol.to_owned() }),
     }
 }
 
-fn failed(step: &'static str, address: impl ToString, source: impl Into<io::Error>) -> Error {
+fn failed(step: &'static str, address: &impl ToString, source: impl Into<io::Error>) -> Error {
     Error::Listen { step, address: address.to_string(), source: source.into() }
 }
 
@@ -49,16 +49,16 @@ async fn unix(path: &Path) -> Result<Listener, Error> {
             .recursive(true)
             .mode(0o711)
             .create(folder)
-            .map_err(|e| failed("make the folder", folder.display(), e))?;
+            .map_err(|e| failed("make the folder", &folder.display(), e))?;
     }
     remove_dead(path).await?;
     // The umask is the whole process's; nothing else makes files yet.
     let umask = rustix::process::umask(Mode::from_raw_mode(0o117));
     let bound = UnixListener::bind(path);
     rustix::process::umask(umask);
-    let listener = bound.map_err(|e| failed("listen on", path.display(), e))?;
+    let listener = bound.map_err(|e| failed("listen on", &path.display(), e))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
-        .map_err(|e| failed("protect", path.display(), e))?;
+        .map_err(|e| failed("protect", &path.display(), e))?;
     Ok(Listener::Unix(listener, path.to_owned()))
 }
 
@@ -67,7 +67,7 @@ async fn remove_dead(path: &Path) -> Result<(), Error> {
     let stat = match rustix::fs::lstat(path) {
         Ok(stat) => stat,
         Err(rustix::io::Errno::NOENT) => return Ok(()),
-        Err(error) => return Err(failed("look at", path.display(), error)),
+        Err(error) => return Err(failed("look at", &path.display(), error)),
     };
     if !FileType::from_raw_mode(stat.st_mode).is_socket() {
         return Err(Error::NotASocket { path: path.to_owned() });
@@ -79,9 +79,9 @@ async fn remove_dead(path: &Path) -> Result<(), Error> {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             return Err(Error::SocketInUse { path: path.to_owned() });
         }
-        Err(error) => return Err(failed("look who listens on", path.display(), error)),
+        Err(error) => return Err(failed("look who listens on", &path.display(), error)),
     }
-    std::fs::remove_file(path).map_err(|e| failed("remove the dead socket", path.display(), e))
+    std::fs::remove_file(path).map_err(|e| failed("remove the dead socket", &path.display(), e))
 }
 
 #[cfg(test)]

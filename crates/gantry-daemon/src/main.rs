@@ -40,14 +40,15 @@ fn main() -> ExitCode {
 }
 
 fn parse(names: &Names) -> Result<Args, clap::Error> {
+    let with_default = |value: String| move |arg: clap::Arg| arg.required(false).default_value(value);
     let command = Args::command()
         .name(names.program)
         .bin_name(names.program)
         .version(names.version_text())
-        .mut_arg("state_dir", |arg| arg.default_value(names.state_dir))
-        .mut_arg("listen", |arg| arg.default_value(names.listen))
-        .mut_arg("runtime", |arg| arg.default_value(names.runtime.clone()))
-        .mut_arg("shim", |arg| arg.default_value(names.shim.clone()));
+        .mut_arg("state_dir", with_default(names.state_dir.to_owned()))
+        .mut_arg("listen", with_default(names.listen.to_owned()))
+        .mut_arg("runtime", with_default(names.runtime.clone()))
+        .mut_arg("shim", with_default(names.shim.clone()));
     Args::from_arg_matches(&command.try_get_matches()?)
 }
 
