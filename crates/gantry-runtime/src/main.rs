@@ -1,3 +1,46 @@
-//! gantry-runtime, the built-in OCI runtime with a runc-compatible command line.
+//! `gantry-runtime`, the built-in OCI runtime: containers of the OCI runtime specification, driven by runc's
+//! command line, in one static binary.
+//!
+//! It knows nothing of the daemon, the shim or their records; whoever speaks runc's command line can use it. What
+//! happens inside a container before its command runs (mounts, pivot_root, capabilities, seccomp) is
+//! `libcontainer`'s work; everything around it is here: the state directory, cgroups, clone and hand-shake, errors.
+//!
+//! Start reading at [`commands`] (what each command does), [`launch`] (how a process gets into a container) and
+//! [`store`] (what is kept on disk).
 
-fn main() {}
+mod args;
+mod bundle;
+mod cgroup;
+mod commands;
+mod console;
+mod error;
+mod executable;
+mod foreground;
+mod hooks;
+mod id;
+mod launch;
+mod logging;
+mod pid_file;
+mod process;
+mod protection;
+mod signal;
+mod store;
+mod sys;
+mod trace;
+mod user;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    trace::install(cli.global.debug);
+    match commands::run(&cli) {
+        Ok(code) => code,
+        Err(error) => {
+            logging::report(&cli.global, &error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `create`: builds a container whose process waits for `start`.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+
+use oci_spec::runtime::Process;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::args::Create;
+use crate::bundle::Bundle;
+use crate::cgroup::Cgroup;
+use crate::console::Console;
+use crate::error::{Error, Result};
+use crate::launch::report::Channel;
+use crate::launch::{Launch, Launched, Role, kill_and_reap};
+use crate::store::{Container, ContainerDir, Record, Status, Store};
+use crate::sys::SignalSet;
+use crate::{hooks, pid_file, protection};
+
+/// The version of the specification that states are written in.
+pub(crate) const OCI_VERSION: &str = "1.2.0";
+
+/// Runs the command.
+pub(crate) fn run(store: &Store, args: &Create) -> Result<ExitCode> {
+    protection::ensure()?;
+    create(store, args, &Mode { detached: true, start_now: false, signal_mask: None })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What differs between `create` and `run`.
+pub(crate) struct Mode {
+    /// Nobody stays to serve a terminal.
+    pub(crate) detached: bool,
+    /// The command is run at once.
+    pub(crate) start_now: bool,
+    /// The signal mask for the process.
+    pub(crate) signal_mask: Option<SignalSet>,
+}
+
+/// A container just created.
+pub(crate) struct Created {
+    pub(crate) container: Container,
+    pub(crate) launched: Launched,
+    /// Where its terminal comes from, in the foreground.
+    pub(crate) terminal: Option<OwnedFd>,
+}
+
+/// Creates a container, or leaves nothing.
+pub(crate) fn create(store: &Store, args: &Create, mode: &Mode) -> Result<Created> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::NotRoot("create containers"));
+    }
+    let bundle = Bundle::load(&args.bundle)?;
+    let terminal = bundle.spec.process().as_ref().and_then(Process::terminal).unwrap_or(false);
+    let console = Console::open(terminal, mode.detached, args.console_socket.as_deref())?;
+    let cgroup = Cgroup::of_spec(&bundle.spec, &args.id)?;
+    let dir = store.claim(&args.id)?;
+    let created = build(&dir, args, mode, bundle, console, &cgroup);
+    if created.is_err() {
+        // The error that led here says more than one of clearing up would.
+        let _ = cgroup.remove();
+        let _ = dir.remove();
+    }
+    created
+}
+
+fn build(
+    dir: &ContainerDir,
+    args: &Create,
+    mode: &Mode,
+    bundle: Bundle,
+    console: Console,
+    cgroup: &Cgroup,
+) -> Result<Created> {
+    dir.save_config(&bundle.json)?;
+    cgroup.create()?;
+    if let Some(resources) = bundle.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref()) {
+        cgroup.limit(resources)?;
+    }
+    let mut record = Record {
+        oci_version: OCI_VERSION.to_owned(),
+        id: args.id.to_string(),
+        pid: 0,
+        status: if mode.start_now { Status::Running } else { Status::Created },
+        bundle: bundle.path,
+        rootfs: bundle.rootfs.clone(),
+        created: OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
+        annotations: bundle
+            .spec
+            .annotations()
+            .iter()
+            .flatten()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect::<BTreeMap<_, _>>(),
+        owner: String::new(),
+        init_process_start: 0,
+    };
+    let (console, terminal) = console.split();
+    let launched = Launch {
+        id: args.id.as_str(),
+        role: Role::Init,
+        spec: bundle.spec,
+        rootfs: bundle.rootfs,
+        hook_state: hooks::container(&record, Status::Creating, &dir.path),
+        cgroup,
+        console,
+        preserve_fds: args.preserve_fds,
+        no_pivot: args.no_pivot,
+        notify_socket: dir.notify_socket(),
+        start_now: mode.start_now,
+        report: if mode.start_now { Channel::Pipe } else { Channel::Fifo(dir.start_fifo()) },
+        signal_mask: mode.signal_mask,
+    }
+    .launch()?;
+    record.pid = launched.process.pid.as_raw_nonzero().get();
+    record.init_process_start = launched.process.start_time;
+    let saved = dir.save_record(&record).and_then(|()| match &args.pid_file {
+        Some(path) => pid_file::write(path, launched.process.pid),
+        None => Ok(()),
+    });
+    if let Err(error) = saved {
+        kill_and_reap(launched.process);
+        return Err(error);
+    }
+    Ok(Created { container: Container { dir: dir.clone(), record }, launched, terminal })
+}

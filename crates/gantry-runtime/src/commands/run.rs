@@ -1,0 +1,49 @@
+//! `run`: `create` and `start` in one, and `delete` at the end where it waits for that.
+
+use std::process::ExitCode;
+
+use crate::args::Run;
+use crate::commands::create::{Created, Mode, create};
+use crate::commands::delete;
+use crate::error::Result;
+use crate::foreground::Foreground;
+use crate::launch::kill_and_reap;
+use crate::store::{Status, Store};
+use crate::{hooks, protection};
+
+/// Runs the command.
+pub(crate) fn run(store: &Store, args: &Run) -> Result<ExitCode> {
+    protection::ensure()?;
+    let foreground = if args.detach { None } else { Some(Foreground::hold_signals()?) };
+    let mode = Mode {
+        detached: args.detach,
+        start_now: true,
+        signal_mask: foreground.as_ref().map(|foreground| foreground.mask),
+    };
+    let mut created = create(store, &args.create, &mode)?;
+    if let Err(error) = started(&mut created) {
+        kill_and_reap(created.launched.process);
+        let _ = delete::destroy(&created.container);
+        return Err(error);
+    }
+    let Some(foreground) = foreground else { return Ok(ExitCode::SUCCESS) };
+    let status = foreground.wait(created.launched.process, created.terminal.as_ref());
+    if status.is_err() {
+        kill_and_reap(created.launched.process);
+    }
+    if !args.keep {
+        delete::destroy(&created.container)?;
+    }
+    status
+}
+
+/// Waits until the command runs, and does what follows that.
+fn started(created: &mut Created) -> Result<()> {
+    let id = created.container.id();
+    created.launched.wait_for_exec(&id)?;
+    let state = hooks::state(&created.container.record, Status::Running);
+    match created.container.config()?.hooks() {
+        Some(hooks) => hooks::run(&id, "poststart", hooks.poststart().as_ref(), &state),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,220 @@
+//! The system calls that no safe wrapper offers, each a thin function.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::num::NonZeroI32;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+
+use rustix::process::{Pid, Signal};
+
+/// Which side of [`clone3`] this is.
+pub(crate) enum Cloned {
+    /// The new process.
+    Child,
+    /// The caller, with the child's pid and a descriptor of it.
+    Parent { pid: Pid, pidfd: OwnedFd },
+}
+
+/// Creates a child process like fork(2), in the namespaces of `flags` and, where given, in a cgroup of version 2.
+///
+/// The caller must have one thread only: the child gets a copy of this one thread. See clone3(2).
+pub(crate) fn clone3(flags: i32, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
+    /// Linux 5.7; the C library's constant is too wide for its type.
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+    let mut pidfd: i32 = -1;
+    let mut flags = u64::from((flags | libc::CLONE_PIDFD).unsigned_abs());
+    // SAFETY: clone_args is plain integers, for which zero is a valid value.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.pidfd = ptr::addr_of_mut!(pidfd) as u64;
+    args.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
+    if let Some(cgroup) = cgroup {
+        flags |= CLONE_INTO_CGROUP;
+        args.cgroup = u64::from(cgroup.as_raw_fd().unsigned_abs());
+    }
+    args.flags = flags;
+    // SAFETY: args and pidfd outlive the call; without a stack the child continues on a copy of this one, as after fork.
+    let result = unsafe { libc::syscall(libc::SYS_clone3, &args, size_of::<libc::clone_args>()) };
+    match i32::try_from(result).map(Pid::from_raw) {
+        Ok(Some(pid)) => {
+            // SAFETY: the kernel has just put a new descriptor there that nobody else owns.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Cloned::Parent { pid, pidfd })
+        }
+        Ok(None) if result == 0 => Ok(Cloned::Child),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Ends this process at once, without the exit handlers that belong to its parent's memory.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit takes any value and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Replaces this process. Returns only the reason why that failed. See execve(2).
+pub(crate) fn execve(path: &CStr, args: &[CString], env: &[CString]) -> io::Error {
+    let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
+        strings.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect()
+    };
+    let (args, env) = (pointers(args), pointers(env));
+    // SAFETY: both arrays end with a null pointer, and they and their strings outlive the call.
+    unsafe { libc::execve(path.as_ptr(), args.as_ptr(), env.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Replaces this process by the program behind a descriptor. Returns only the reason why that failed.
+pub(crate) fn execveat(program: BorrowedFd<'_>, args: &[CString], env: &[CString]) -> io::Error {
+    let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
+        strings.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect()
+    };
+    let (args, env) = (pointers(args), pointers(env));
+    let empty = c"".as_ptr();
+    // SAFETY: both arrays end with a null pointer, and they and their strings outlive the call; the path is empty.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            program.as_raw_fd(),
+            empty,
+            args.as_ptr(),
+            env.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    io::Error::last_os_error()
+}
+
+/// Makes a detached mount read-only. See mount_setattr(2), Linux 5.12.
+pub(crate) fn make_mount_readonly(mount: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: mount_attr is plain integers, for which zero is a valid value.
+    let mut attributes: libc::mount_attr = unsafe { std::mem::zeroed() };
+    attributes.attr_set = libc::MOUNT_ATTR_RDONLY;
+    let (path, flags) = (c"".as_ptr(), libc::AT_EMPTY_PATH);
+    let size = size_of::<libc::mount_attr>();
+    // SAFETY: the path is empty, and attributes outlive the call and have the size that is told.
+    let result = unsafe {
+        libc::syscall(libc::SYS_mount_setattr, mount.as_raw_fd(), path, flags, &raw const attributes, size)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A signal from its number, real-time ones included.
+pub(crate) fn signal_from_number(number: NonZeroI32) -> Signal {
+    // SAFETY: the value is only passed to kill and pidfd_send_signal, which take every number and refuse unknown ones.
+    unsafe { Signal::from_raw_nonzero_unchecked(number) }
+}
+
+/// Moves what this process forks from now on into a new time namespace. See time_namespaces(7).
+pub(crate) fn unshare_time() -> io::Result<()> {
+    // SAFETY: only CLONE_FILES can make descriptors unreachable, and it is not among the flags.
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWTIME) }.map_err(Into::into)
+}
+
+/// A set of signals.
+#[derive(Clone, Copy)]
+pub(crate) struct SignalSet(libc::sigset_t);
+
+impl SignalSet {
+    /// Every signal that can be blocked, apart from those that tell of a fault in this program.
+    pub(crate) fn forwarded() -> Self {
+        let mut set = std::mem::MaybeUninit::uninit();
+        // SAFETY: sigfillset initializes the whole set.
+        unsafe { libc::sigfillset(set.as_mut_ptr()) };
+        // SAFETY: initialized just above.
+        let mut set = unsafe { set.assume_init() };
+        for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT] {
+            // SAFETY: the set is initialized and the number is that of a signal.
+            unsafe { libc::sigdelset(&raw mut set, fault) };
+        }
+        Self(set)
+    }
+
+    /// Makes this the set of blocked signals and returns the former one.
+    pub(crate) fn block(&self) -> Self {
+        let mut old = std::mem::MaybeUninit::uninit();
+        // SAFETY: both pointers are valid; with SIG_SETMASK and a valid set the call cannot fail.
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const self.0, old.as_mut_ptr()) };
+        // SAFETY: the call has filled in the former set.
+        Self(unsafe { old.assume_init() })
+    }
+
+    /// A descriptor that reads the blocked signals of this set. See signalfd(2).
+    pub(crate) fn descriptor(&self) -> io::Result<OwnedFd> {
+        // SAFETY: the set is valid; -1 asks for a new descriptor.
+        let fd = unsafe { libc::signalfd(-1, &raw const self.0, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is new and nobody else owns it.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+}
+
+/// The size of a record that a [`SignalSet::descriptor`] yields; its first four bytes are the signal's number.
+pub(crate) const SIGNAL_RECORD_BYTES: usize = size_of::<libc::signalfd_siginfo>();
+
+/// Gives SIGPIPE its default action again, which Rust's start-up took from it and an exec would inherit.
+pub(crate) fn reset_sigpipe() {
+    // SAFETY: SIG_DFL installs no handler.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
+/// Loads an eBPF program of the type that filters access to devices, and returns its descriptor. See bpf(2).
+pub(crate) fn load_device_program(instructions: &[u64]) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    #[derive(Default)]
+    struct Load {
+        prog_type: u32,
+        insn_cnt: u32,
+        insns: u64,
+        license: u64,
+        log_level: u32,
+        log_size: u32,
+        log_buf: u64,
+        kern_version: u32,
+        prog_flags: u32,
+    }
+    const BPF_PROG_LOAD: i32 = 5;
+    const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
+    let load = Load {
+        prog_type: BPF_PROG_TYPE_CGROUP_DEVICE,
+        insn_cnt: u32::try_from(instructions.len()).map_err(io::Error::other)?,
+        insns: instructions.as_ptr() as u64,
+        license: c"Apache-2.0".as_ptr() as u64,
+        ..Load::default()
+    };
+    // SAFETY: the attributes have the size that is told, and what they point to outlives the call.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const load, size_of::<Load>()) };
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Attaches a device program to a cgroup of version 2, beside those that are there.
+pub(crate) fn attach_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    #[repr(C)]
+    struct Attach {
+        target: i32,
+        program: i32,
+        attach_type: u32,
+        flags: u32,
+        replace: u32,
+    }
+    const BPF_PROG_ATTACH: i32 = 8;
+    const BPF_CGROUP_DEVICE: u32 = 6;
+    const BPF_F_ALLOW_MULTI: u32 = 2;
+    let attach = Attach {
+        target: cgroup.as_raw_fd(),
+        program: program.as_raw_fd(),
+        attach_type: BPF_CGROUP_DEVICE,
+        flags: BPF_F_ALLOW_MULTI,
+        replace: 0,
+    };
+    // SAFETY: the attributes have the size that is told and outlive the call.
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_ATTACH, &raw const attach, size_of::<Attach>()) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
