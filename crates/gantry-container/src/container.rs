@@ -1,7 +1,8 @@
 //! A container: a folder, a bundle, a runtime, and what can be done to it as a whole.
 
 use crate::bundle::Bundle;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::resources::Resources;
 use crate::runtime;
 use crate::spec::{ExecSpec, Stdio};
 use gantry_oci::{Runtime, RuntimeError};
@@ -171,6 +172,21 @@ impl Container {
     /// [`RuntimeError`] with the runtime's words.
     pub async fn resume(&self) -> Result<(), RuntimeError> {
         self.run("resume", self.runtime.resume(&self.id), None).await.map(drop)
+    }
+
+    /// Changes limits.
+    ///
+    /// # Errors
+    /// What the runtime printed, which for a value that the kernel refuses is the kernel's reason.
+    pub async fn update(&self, resources: &Resources) -> Result<()> {
+        let json = resources.to_oci().to_string();
+        match self.run("update", self.runtime.update(&self.id), Some(json.as_bytes())).await {
+            Ok(_) => Ok(()),
+            Err(RuntimeError::Failed { output, .. }) if !output.trim().is_empty() => {
+                Err(Error::Update(output))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The host pids of all processes.

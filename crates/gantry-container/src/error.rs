@@ -70,6 +70,9 @@ pub enum Error {
     /// A runtime command of the daemon's own failed.
     #[error(transparent)]
     RuntimeCommand(#[from] RuntimeError),
+    /// The runtime did not change the limits; its own words.
+    #[error("{0}")]
+    Update(String),
     /// The shim ended before the process existed, and nobody said why.
     #[error("containerd: container not started")]
     NotStarted,

@@ -8,10 +8,12 @@
 
 pub mod bundle;
 pub mod cgroup;
+pub mod checkpoint;
 pub mod container;
 pub mod error;
 pub mod exit;
 pub mod process;
+pub mod resources;
 pub mod restore;
 pub mod runtime;
 pub mod shim;
@@ -19,8 +21,10 @@ pub mod spec;
 pub mod start;
 mod sys;
 
+pub use checkpoint::Checkpoint;
 pub use container::{Container, NewContainer, Settings};
 pub use error::{Error, Result};
 pub use exit::ExitWatch;
 pub use process::Process;
+pub use resources::Resources;
 pub use spec::{ExecSpec, Rlimit, Stdio};

@@ -62,6 +62,17 @@ pub struct Restore<'a> {
     pub flags: &'a [String],
 }
 
+/// What `checkpoint` is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Checkpoint<'a> {
+    /// Folder for CRIU's images.
+    pub image_path: &'a Path,
+    /// Folder for CRIU's own files.
+    pub work_path: &'a Path,
+    /// Flags such as `--leave-running`.
+    pub flags: &'a [String],
+}
+
 impl Runtime {
     /// Names a runtime.
     pub fn new(program: impl Into<String>, args: Vec<String>) -> Self {
@@ -163,6 +174,15 @@ impl Runtime {
     #[must_use]
     pub fn stats(&self, id: &ContainerId) -> Command {
         self.simple("events", &["--stats"], id)
+    }
+
+    /// Writes the processes' state down.
+    #[must_use]
+    pub fn checkpoint(&self, id: &ContainerId, how: &Checkpoint<'_>) -> Command {
+        let mut command = self.command(None, "checkpoint");
+        command.arg("--image-path").arg(how.image_path).arg("--work-path").arg(how.work_path);
+        command.args(how.flags).arg(id.as_str());
+        command
     }
 
     /// Changes limits to the OCI resources that are written to its standard input as JSON.

@@ -8,5 +8,5 @@
 mod command;
 mod error;
 
-pub use command::{Create, Exec, Logging, Restore, Runtime};
+pub use command::{Checkpoint, Create, Exec, Logging, Restore, Runtime};
 pub use error::{RuntimeError, check};

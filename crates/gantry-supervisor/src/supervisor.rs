@@ -1,13 +1,15 @@
 //! The door to all containers: finds or makes the one that a request is about and hands the request to its task.
 
-use crate::actor::{Actor, Command, ProcessAction, QUEUE};
+use crate::actor::{Actor, Command, ContainerAction, ProcessAction, QUEUE};
 use crate::error::{Error, Result};
 use crate::events::{EventLog, Subscription, Timestamp};
 use crate::restore;
 use crate::view::{ContainerView, Status};
 use gantry_container::bundle::Bundle;
-use gantry_container::cgroup::Cgroups;
-use gantry_container::{Container, ExecSpec, NewContainer, Settings, Stdio};
+use gantry_container::cgroup::{Cgroups, Stats};
+use gantry_container::{
+    Checkpoint, Container, ExecSpec, NewContainer, Resources, Settings, Stdio, checkpoint,
+};
 use gantry_oci::Runtime;
 use gantry_record::{ContainerId, ProcessId};
 use std::collections::BTreeMap;
@@ -196,9 +198,64 @@ impl Supervisor {
     /// # Errors
     /// The runtime's words.
     pub async fn set_paused(&self, container: &str, paused: bool) -> Result<()> {
+        self.act_on_all(container, ContainerAction::SetPaused(paused)).await
+    }
+
+    /// Changes a container's limits.
+    ///
+    /// # Errors
+    /// The runtime's words, or through them the kernel's.
+    pub async fn update(&self, container: &str, resources: Resources) -> Result<()> {
+        self.act_on_all(container, ContainerAction::Update(Box::new(resources))).await
+    }
+
+    /// Writes a checkpoint of a container below `folder`, or below its bundle if that is empty.
+    ///
+    /// # Errors
+    /// When the name is in use, or the runtime's words.
+    pub async fn checkpoint(&self, container: &str, folder: String, checkpoint: Checkpoint) -> Result<()> {
+        let checkpoint = Checkpoint { created: Timestamp::now().to_string(), ..checkpoint };
+        let action = ContainerAction::Checkpoint { folder, checkpoint: Box::new(checkpoint) };
+        self.act_on_all(container, action).await
+    }
+
+    /// The checkpoints of a container, sorted by name.
+    ///
+    /// # Errors
+    /// When there is no such container or folder, or a checkpoint in it is damaged.
+    pub async fn checkpoints(&self, container: &str, folder: &str) -> Result<Vec<Checkpoint>> {
+        let bundle = self.entry(container).await?.view.borrow().bundle.clone();
+        Ok(checkpoint::list(bundle.as_ref(), folder)?)
+    }
+
+    /// Removes a checkpoint of a container.
+    ///
+    /// # Errors
+    /// When there is no such container, or something cannot be removed.
+    pub async fn delete_checkpoint(&self, container: &str, folder: &str, name: &str) -> Result<()> {
+        let bundle = self.entry(container).await?.view.borrow().bundle.clone();
+        Ok(checkpoint::delete(bundle.as_ref(), folder, name)?)
+    }
+
+    /// What a container has used, and when that was read.
+    ///
+    /// # Errors
+    /// When there is no such container, or it does not run, or it has no cgroup.
+    pub async fn stats(&self, container: &str) -> Result<(Timestamp, Stats)> {
+        let view = self.entry(container).await?.view.borrow().clone();
+        let init = view.init().filter(|_| view.status != Status::Stopped);
+        let init = init.ok_or_else(|| gantry_container::Error::ContainerExited(view.id.clone()))?;
+        let now = Timestamp::now();
+        let stats = self.shared.cgroups.stats(init.identity.pid);
+        let no_cgroup =
+            || gantry_container::Error::Invalid(format!("container {container} has no cgroup to read"));
+        Ok((now, stats.ok_or_else(no_cgroup)?))
+    }
+
+    async fn act_on_all(&self, container: &str, action: ContainerAction) -> Result<()> {
         let entry = self.entry(container).await?;
         let (reply, answer) = oneshot::channel();
-        self.ask(container, &entry, Command::SetPaused { paused, reply }, answer).await
+        self.ask(container, &entry, Command::Container { action, reply }, answer).await
     }
 
     /// Looks at one container.

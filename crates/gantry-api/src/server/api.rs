@@ -2,6 +2,7 @@
 
 use super::convert;
 use super::events::{EventStream, since};
+use super::stats;
 use super::status::status;
 use crate::types::api_server::{Api as ApiService, ApiServer};
 use crate::types::{
@@ -50,8 +51,9 @@ fn answer<T>(result: gantry_supervisor::Result<T>) -> Answer<T> {
     result.map(Response::new).map_err(|error| status(&error))
 }
 
-fn not_yet(what: &str) -> Status {
-    Status::unimplemented(format!("{what} is not supported by this version of gantryd"))
+fn is_container_not_found(error: &gantry_supervisor::Error) -> bool {
+    use gantry_container::Error::ContainerNotFound;
+    matches!(error, gantry_supervisor::Error::Container(ContainerNotFound(_)))
 }
 
 #[tonic::async_trait]
@@ -68,7 +70,8 @@ impl ApiService for Api {
         &self,
         request: Request<CreateContainerRequest>,
     ) -> Answer<CreateContainerResponse> {
-        let created = self.supervisor.create(convert::create_request(request.into_inner())).await;
+        let request = convert::create_request(request.into_inner()).map_err(|error| status(&error.into()))?;
+        let created = self.supervisor.create(request).await;
         answer(created.map(|view| CreateContainerResponse {
             container: Some(convert::container(Arc::unwrap_or_clone(view))),
         }))
@@ -79,16 +82,13 @@ impl ApiService for Api {
         request: Request<UpdateContainerRequest>,
     ) -> Answer<UpdateContainerResponse> {
         let request = request.into_inner();
-        let paused = match request.status.as_str() {
-            "paused" => Some(true),
-            "running" => Some(false),
-            "" if request.resources.is_some() => return Err(not_yet("changing resources")),
-            "" => None,
+        // A status wins: resources in the same request are ignored, as they always were.
+        let done = match (request.status.as_str(), request.resources) {
+            ("paused", _) => self.supervisor.set_paused(&request.id, true).await,
+            ("running", _) => self.supervisor.set_paused(&request.id, false).await,
+            ("", Some(resources)) => self.supervisor.update(&request.id, convert::resources(resources)).await,
+            ("", None) => self.supervisor.state(&request.id).await.map(drop),
             _ => return Err(Status::unknown("containerd: unknown container status ")),
-        };
-        let done = match paused {
-            Some(paused) => self.supervisor.set_paused(&request.id, paused).await,
-            None => self.supervisor.state(&request.id).await.map(drop),
         };
         answer(done.map(|()| UpdateContainerResponse {}))
     }
@@ -121,20 +121,39 @@ impl ApiService for Api {
 
     async fn create_checkpoint(
         &self,
-        _: Request<CreateCheckpointRequest>,
+        request: Request<CreateCheckpointRequest>,
     ) -> Answer<CreateCheckpointResponse> {
-        Err(not_yet("checkpointing"))
+        let CreateCheckpointRequest { id, checkpoint, checkpoint_dir } = request.into_inner();
+        // 0.2 crashed without one.
+        let checkpoint = checkpoint.ok_or_else(|| Status::invalid_argument("checkpoint cannot be empty"))?;
+        let done = self.supervisor.checkpoint(&id, checkpoint_dir, convert::checkpoint_of(checkpoint)).await;
+        answer(done.map(|()| CreateCheckpointResponse {}))
     }
 
     async fn delete_checkpoint(
         &self,
-        _: Request<DeleteCheckpointRequest>,
+        request: Request<DeleteCheckpointRequest>,
     ) -> Answer<DeleteCheckpointResponse> {
-        Err(not_yet("checkpointing"))
+        let DeleteCheckpointRequest { id, name, checkpoint_dir } = request.into_inner();
+        let done = self.supervisor.delete_checkpoint(&id, &checkpoint_dir, &name).await;
+        answer(done.map(|()| DeleteCheckpointResponse {}))
     }
 
-    async fn list_checkpoint(&self, _: Request<ListCheckpointRequest>) -> Answer<ListCheckpointResponse> {
-        Err(not_yet("checkpointing"))
+    async fn list_checkpoint(
+        &self,
+        request: Request<ListCheckpointRequest>,
+    ) -> Answer<ListCheckpointResponse> {
+        let ListCheckpointRequest { id, checkpoint_dir } = request.into_inner();
+        let listed = self.supervisor.checkpoints(&id, &checkpoint_dir).await.map_err(|error| {
+            // This rpc alone has a code and a text of its own for it.
+            if is_container_not_found(&error) {
+                Status::not_found("no such containers")
+            } else {
+                status(&error)
+            }
+        })?;
+        let checkpoints = listed.into_iter().map(convert::checkpoint_to_wire).collect();
+        Ok(Response::new(ListCheckpointResponse { checkpoints }))
     }
 
     async fn state(&self, request: Request<StateRequest>) -> Answer<StateResponse> {
@@ -155,7 +174,7 @@ impl ApiService for Api {
         answer(self.supervisor.events(since(timestamp)?, stored_only, container).await.map(EventStream::new))
     }
 
-    async fn stats(&self, _: Request<StatsRequest>) -> Answer<StatsResponse> {
-        Err(not_yet("reading statistics"))
+    async fn stats(&self, request: Request<StatsRequest>) -> Answer<StatsResponse> {
+        answer(self.supervisor.stats(&request.into_inner().id).await.map(stats::response))
     }
 }

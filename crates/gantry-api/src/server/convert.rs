@@ -1,20 +1,25 @@
 //! From the supervisor's views to the wire's messages and from requests to what they mean.
 
 use crate::types;
-use gantry_container::{ExecSpec, Rlimit, Stdio};
+use gantry_container::{Checkpoint, ExecSpec, Resources, Rlimit, Stdio, checkpoint};
 use gantry_oci::Runtime;
 use gantry_record::ProcessRecord;
 use gantry_supervisor::machine::machine;
 use gantry_supervisor::{ContainerView, CreateRequest, ProcessView};
 use serde::Deserialize;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tracing::warn;
 
-pub(crate) fn create_request(request: types::CreateContainerRequest) -> CreateRequest {
-    let checkpoint = checkpoint_folder(&request.bundle_path, &request.checkpoint, &request.checkpoint_dir);
+pub(crate) fn create_request(
+    request: types::CreateContainerRequest,
+) -> Result<CreateRequest, gantry_container::Error> {
+    let checkpoint = match request.checkpoint.as_str() {
+        "" => None,
+        name => Some(checkpoint::folder(request.bundle_path.as_ref(), &request.checkpoint_dir, name)?),
+    };
     let runtime = (!request.runtime.is_empty()).then(|| Runtime::new(request.runtime, request.runtime_args));
-    CreateRequest {
+    Ok(CreateRequest {
         id: request.id,
         bundle: request.bundle_path,
         stdio: Stdio { stdin: request.stdin, stdout: request.stdout, stderr: request.stderr },
@@ -22,16 +27,7 @@ pub(crate) fn create_request(request: types::CreateContainerRequest) -> CreateRe
         runtime,
         no_pivot_root: request.no_pivot_root,
         checkpoint,
-    }
-}
-
-/// Where a checkpoint of this name is; by default inside the bundle.
-fn checkpoint_folder(bundle: &str, name: &str, folder: &str) -> Option<PathBuf> {
-    if name.is_empty() {
-        return None;
-    }
-    let folder = if folder.is_empty() { Path::new(bundle).join("checkpoints") } else { folder.into() };
-    Some(folder.join(name))
+    })
 }
 
 pub(crate) fn exec_spec(request: types::AddProcessRequest) -> ExecSpec {
@@ -52,6 +48,48 @@ pub(crate) fn exec_spec(request: types::AddProcessRequest) -> ExecSpec {
         no_new_privileges: request.no_new_privileges,
         rlimits: request.rlimits.into_iter().map(rlimit).collect(),
         stdio: Stdio { stdin: request.stdin, stdout: request.stdout, stderr: request.stderr },
+    }
+}
+
+pub(crate) fn resources(wire: types::UpdateResource) -> Resources {
+    Resources {
+        blkio_weight: wire.blkio_weight,
+        cpu_shares: wire.cpu_shares,
+        cpu_period: wire.cpu_period,
+        cpu_quota: wire.cpu_quota,
+        cpuset_cpus: wire.cpuset_cpus,
+        cpuset_mems: wire.cpuset_mems,
+        memory_limit: wire.memory_limit,
+        memory_swap: wire.memory_swap,
+        memory_reservation: wire.memory_reservation,
+        kernel_memory: wire.kernel_memory_limit,
+        kernel_tcp_memory: wire.kernel_tcp_memory_limit,
+        pids_limit: wire.pids_limit,
+        cpu_realtime_period: wire.cpu_realtime_period,
+        cpu_realtime_runtime: wire.cpu_realtime_runtime,
+    }
+}
+
+pub(crate) fn checkpoint_of(wire: types::Checkpoint) -> Checkpoint {
+    Checkpoint {
+        created: String::new(),
+        name: wire.name,
+        tcp: wire.tcp,
+        unix_sockets: wire.unix_sockets,
+        shell: wire.shell,
+        exit: wire.exit,
+        empty_namespaces: wire.empty_ns,
+    }
+}
+
+/// Only these four fields are ever in a list.
+pub(crate) fn checkpoint_to_wire(checkpoint: Checkpoint) -> types::Checkpoint {
+    types::Checkpoint {
+        name: checkpoint.name,
+        tcp: checkpoint.tcp,
+        unix_sockets: checkpoint.unix_sockets,
+        shell: checkpoint.shell,
+        ..types::Checkpoint::default()
     }
 }
 
@@ -151,14 +189,6 @@ fn effective(capabilities: &Value) -> Vec<String> {
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn a_checkpoint_lives_in_the_bundle_unless_told_otherwise() {
-        let of = |name, folder| checkpoint_folder("/b", name, folder).map(|p| p.display().to_string());
-        assert_eq!(of("", "/c"), None);
-        assert_eq!(of("one", "").as_deref(), Some("/b/checkpoints/one"));
-        assert_eq!(of("one", "/c").as_deref(), Some("/c/one"));
-    }
 
     #[test]
     fn both_forms_of_capabilities_are_shown() {

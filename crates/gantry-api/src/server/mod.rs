@@ -7,6 +7,7 @@ mod api;
 mod convert;
 mod events;
 mod health;
+mod stats;
 mod status;
 
 pub use api::{Api, Version};

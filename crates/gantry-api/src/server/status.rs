@@ -36,6 +36,7 @@ fn container_code(error: &ContainerError) -> Code {
         | ContainerError::Runtime(_)
         | ContainerError::RuntimeCommand(_)
         | ContainerError::NotStarted
+        | ContainerError::Update(_)
         | ContainerError::ShimExited
         | ContainerError::StartTimeout(_)
         | ContainerError::NoSuchProcess

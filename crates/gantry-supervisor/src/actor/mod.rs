@@ -4,12 +4,16 @@
 //! Starts run beside it, so that a slow one does not keep a signal from another process; commands for a process
 //! that is still being started wait for that start. A process is in `starting` or in `processes`, never in both.
 
+mod exits;
+mod starts;
+
+use self::starts::Starter;
 use crate::error::{Error, Result};
-use crate::events::{Event, EventKind, ProcessKey};
+use crate::events::{Event, EventKind};
 use crate::supervisor::Shared;
-use crate::tombstone::{Tombstone, exit_event};
 use crate::view::{ContainerView, ProcessView, Status};
-use gantry_container::{Container, ExecSpec, ExitWatch, Process, start};
+use gantry_container::cgroup::OomWatch;
+use gantry_container::{Checkpoint, Container, ExecSpec, ExitWatch, Process, Resources};
 use gantry_record::{ExitStatus, ProcessId, ProcessRecord};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
@@ -18,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::warn;
 
 /// Commands that may wait for a container; more make their senders wait.
 pub(crate) const QUEUE: usize = 128;
@@ -37,8 +41,19 @@ pub(crate) enum Command {
     Exec { id: ProcessId, spec: Box<ExecSpec>, reply: Reply<u32> },
     /// Do something to one process.
     Process { id: ProcessId, action: ProcessAction, reply: Reply<()> },
+    /// Do something to the container as a whole.
+    Container { action: ContainerAction, reply: Reply<()> },
+}
+
+/// What can be done to a container as a whole.
+#[derive(Debug)]
+pub(crate) enum ContainerAction {
     /// Freeze or thaw all processes.
-    SetPaused { paused: bool, reply: Reply<()> },
+    SetPaused(bool),
+    /// Change limits.
+    Update(Box<Resources>),
+    /// Write a checkpoint below a folder.
+    Checkpoint { folder: String, checkpoint: Box<Checkpoint> },
 }
 
 /// What can be done to a process.
@@ -50,16 +65,15 @@ pub(crate) enum ProcessAction {
     Update { close_stdin: bool, size: Option<(u16, u16)> },
 }
 
-/// Who waits for a start.
-enum Starter {
-    Init(Reply<Arc<ContainerView>>),
-    Exec(Reply<u32>),
-}
-
 /// What a task beside the actor has brought to its end.
 enum Done {
     Started(Box<Started>),
-    Exited { id: ProcessId, status: ExitStatus },
+    Exited {
+        id: ProcessId,
+        status: ExitStatus,
+    },
+    /// The kernel has killed for want of memory, or (`None`) can't any more.
+    Oom(Option<OomWatch>),
 }
 
 struct Started {
@@ -117,6 +131,7 @@ impl Actor {
     pub(crate) async fn restored(mut self, processes: Vec<(Process, ExitWatch)>) {
         for (process, watch) in processes {
             if process.id.is_init() {
+                self.begin_oom_watch(process.identity.pid);
                 self.paused = self.shared.cgroups.is_frozen(process.identity.pid);
             }
             self.watch_exit(&process.id, watch);
@@ -159,8 +174,16 @@ impl Actor {
                 }
                 _ => answer(reply, self.act(&id, action)),
             },
-            Command::SetPaused { paused, reply } => {
-                let result = self.set_paused(paused).await;
+            Command::Container { action, reply } => {
+                let result = match action {
+                    ContainerAction::SetPaused(paused) => self.set_paused(paused).await,
+                    ContainerAction::Update(resources) => {
+                        self.container.update(&resources).await.map_err(Error::from)
+                    }
+                    ContainerAction::Checkpoint { folder, checkpoint } => {
+                        self.container.checkpoint(&folder, &checkpoint).await.map_err(Error::from)
+                    }
+                };
                 answer(reply, result);
             }
         }
@@ -210,19 +233,7 @@ impl Actor {
         Ok(())
     }
 
-    // === starts ===
-
-    fn spawn_start(&mut self, id: ProcessId, record: ProcessRecord, mut starter: Starter) {
-        self.starting.insert(id.clone(), Vec::new());
-        let (shared, container) = (Arc::clone(&self.shared), Arc::clone(&self.container));
-        let attempt = async move {
-            // Never closed, so a permit always comes.
-            let _worker = shared.start_workers.acquire().await;
-            let result = start::start(&container, id.clone(), record, starter.cancelled()).await;
-            Done::Started(Box::new(Started { id, result: result.map_err(Error::from), starter }))
-        };
-        self.tasks.spawn(Box::pin(attempt));
-    }
+    // === what tasks bring ===
 
     /// Takes in what a task has brought; breaks when the container is gone.
     async fn done(&mut self, done: Done) -> ControlFlow<()> {
@@ -233,6 +244,13 @@ impl Actor {
                     Ok((process, watch)) => self.started(id, process, watch, starter).await,
                     Err(error) => self.start_failed(&id, error, starter).await?,
                 }
+            }
+            Done::Oom(watch) => {
+                if let Some(watch) = watch {
+                    self.report_oom().await;
+                    self.watch_oom(watch);
+                }
+                return ControlFlow::Continue(());
             }
             Done::Exited { id, status } if id.is_init() => {
                 let execs_left = !self.starting.is_empty() || self.processes.len() > 1;
@@ -249,110 +267,6 @@ impl Actor {
                 ControlFlow::Break(())
             }
             _ => ControlFlow::Continue(()),
-        }
-    }
-
-    /// Reports a start and begins to watch for the exit, in this order: no exit can overtake its start.
-    async fn started(&mut self, id: ProcessId, process: Process, watch: ExitWatch, starter: Starter) {
-        let pid = u32::try_from(process.identity.pid).unwrap_or_default();
-        let container = self.container.id().as_str();
-        let (kind, name) = if id.is_init() {
-            (EventKind::StartContainer, "")
-        } else {
-            (EventKind::StartProcess, id.as_str())
-        };
-        let key = Some(ProcessKey::of(&process.identity));
-        let event = Event { process: name.to_owned(), key, ..Event::of_container(kind, container) };
-        self.shared.log.append(event).await;
-        if let Err(error) = process.dir().mark_started() {
-            warn!(container, process = %id, %error, "the start marker cannot be removed");
-        }
-        info!(container, process = %id, pid, "started");
-        self.watch_exit(&id, watch);
-        self.processes.insert(id.clone(), process);
-        self.publish_view();
-        match starter {
-            Starter::Init(reply) => answer(reply, Ok(self.view.borrow().clone())),
-            Starter::Exec(reply) => answer(reply, Ok(pid)),
-        }
-        let deferred = self.starting.remove(&id).unwrap_or_default();
-        self.resume_deferred(deferred).await;
-    }
-
-    async fn start_failed(&mut self, id: &ProcessId, error: Error, starter: Starter) -> ControlFlow<()> {
-        info!(container = %self.container.id(), process = %id, %error, "not started");
-        let deferred = self.starting.remove(id).unwrap_or_default();
-        match starter {
-            Starter::Exec(reply) => answer(reply, Err(error)),
-            Starter::Init(reply) => {
-                // Clean first, so that a client that hears of the failure can use the id again.
-                self.shared.forget(self.container.id());
-                if let Err(error) = self.container.dir().remove() {
-                    warn!(container = %self.container.id(), %error, "a failed start leaves its folder");
-                }
-                answer(reply, Err(error));
-                return ControlFlow::Break(());
-            }
-        }
-        self.resume_deferred(deferred).await;
-        ControlFlow::Continue(())
-    }
-
-    async fn resume_deferred(&mut self, deferred: Vec<Command>) {
-        for command in deferred {
-            // A deferred command is about a process that is no longer starting: this does not recur further.
-            Box::pin(self.command(command)).await;
-        }
-    }
-
-    // === exits ===
-
-    fn watch_exit(&mut self, id: &ProcessId, watch: ExitWatch) {
-        let id = id.clone();
-        self.tasks.spawn(async move { Done::Exited { id, status: watch.wait().await } });
-    }
-
-    async fn exec_exited(&mut self, id: &ProcessId, status: ExitStatus) {
-        let Some(process) = self.processes.remove(id) else { return };
-        self.report_exit(id, status, ProcessKey::of(&process.identity)).await;
-    }
-
-    /// Execs that init's end has not ended: without a pid namespace of its own, the kernel does not.
-    fn kill_execs(&mut self) {
-        if let Some(ending) = &mut self.ending {
-            ending.kill_execs_at = None;
-        }
-        for process in self.processes.values().filter(|process| !process.id.is_init()) {
-            if let Err(error) = process.signal(9) {
-                warn!(container = %self.container.id(), process = %process.id, %error, "an exec outlives init");
-            }
-        }
-    }
-
-    /// Removes the container and tells of init's end: what clients may use again is free before they hear of it.
-    async fn finish(&mut self, status: ExitStatus) {
-        let id = self.container.id();
-        if let Err(error) = self.container.delete_from_runtime().await {
-            warn!(container = %id, %error, "the runtime cannot delete the container");
-        }
-        self.shared.forget(id);
-        if let Some(init) = self.processes.remove(&ProcessId::init()) {
-            self.report_exit(&init.id, status, ProcessKey::of(&init.identity)).await;
-        }
-    }
-
-    async fn report_exit(&self, process: &ProcessId, status: ExitStatus, key: ProcessKey) {
-        let container = self.container.id();
-        let state = &self.shared.settings.state;
-        let tombstone = Tombstone::bury(state, container, process).inspect_err(
-            |error| warn!(%container, %process, %error, "an ended process's folder cannot be moved"),
-        );
-        self.shared.log.append(exit_event(container.as_str(), process.as_str(), status, key)).await;
-        info!(%container, %process, %status, "exited");
-        match tombstone {
-            Ok(tombstone) => tombstone.remove(),
-            Err(_) if process.is_init() => drop(self.container.dir().remove()),
-            Err(_) => drop(self.container.dir().process(process).remove()),
         }
     }
 
@@ -373,16 +287,6 @@ impl Actor {
         let view =
             ContainerView { status, processes: processes.collect(), ..ContainerView::of(&self.container) };
         self.view.send_replace(Arc::new(view));
-    }
-}
-
-impl Starter {
-    /// Completes when nobody waits for the answer any more.
-    async fn cancelled(&mut self) {
-        match self {
-            Self::Init(reply) => reply.closed().await,
-            Self::Exec(reply) => reply.closed().await,
-        }
     }
 }
 

@@ -1,6 +1,12 @@
 //! Finding a container's cgroup from its init process, on cgroup v1, v2 and the two mixed, and what it says
 //! without asking the runtime: one start of a runtime per question is what a thousand containers can't afford.
 
+mod oom;
+pub mod stats;
+
+pub use oom::OomWatch;
+pub use stats::Stats;
+
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,92 @@
+//! Watching a container's processes, reporting their ends, and removing the container at its own.
+
+use super::{Actor, Done};
+use crate::events::{Event, EventKind, ProcessKey};
+use crate::tombstone::{Tombstone, exit_event};
+use gantry_container::ExitWatch;
+use gantry_container::cgroup::OomWatch;
+use gantry_record::{ExitStatus, ProcessId};
+use tracing::{debug, info, warn};
+
+impl Actor {
+    pub(super) fn watch_exit(&mut self, id: &ProcessId, watch: ExitWatch) {
+        let id = id.clone();
+        self.tasks.spawn(async move { Done::Exited { id, status: watch.wait().await } });
+    }
+
+    pub(super) fn begin_oom_watch(&mut self, init: i32) {
+        match self.shared.cgroups.watch_oom(init) {
+            Ok(watch) => self.watch_oom(watch),
+            // The container runs all the same.
+            Err(error) => {
+                debug!(container = %self.container.id(), %error, "out-of-memory kills cannot be watched")
+            }
+        }
+    }
+
+    pub(super) fn watch_oom(&mut self, mut watch: OomWatch) {
+        self.tasks.spawn(async move { Done::Oom(watch.next().await.map(|()| watch)) });
+    }
+
+    pub(super) async fn report_oom(&self) {
+        let id = self.container.id();
+        warn!(container = %id, "the kernel has killed a process of the container for want of memory");
+        self.shared.log.append(Event::of_container(EventKind::Oom, id.as_str())).await;
+    }
+
+    /// An out-of-memory kill is told before the exit that it caused. Its descriptor became ready before the exit's
+    /// did, so whoever waits for it only has to get its turn.
+    async fn report_pending_oom(&mut self) {
+        tokio::task::yield_now().await;
+        while let Some(done) = self.tasks.try_join_next() {
+            if let Ok(Done::Oom(Some(_))) = done {
+                self.report_oom().await;
+            }
+        }
+    }
+
+    pub(super) async fn exec_exited(&mut self, id: &ProcessId, status: ExitStatus) {
+        let Some(process) = self.processes.remove(id) else { return };
+        self.report_exit(id, status, ProcessKey::of(&process.identity)).await;
+    }
+
+    /// Execs that init's end has not ended: without a pid namespace of its own, the kernel does not.
+    pub(super) fn kill_execs(&mut self) {
+        if let Some(ending) = &mut self.ending {
+            ending.kill_execs_at = None;
+        }
+        for process in self.processes.values().filter(|process| !process.id.is_init()) {
+            if let Err(error) = process.signal(9) {
+                warn!(container = %self.container.id(), process = %process.id, %error, "an exec outlives init");
+            }
+        }
+    }
+
+    /// Removes the container and tells of init's end: what clients may use again is free before they hear of it.
+    pub(super) async fn finish(&mut self, status: ExitStatus) {
+        self.report_pending_oom().await;
+        let id = self.container.id();
+        if let Err(error) = self.container.delete_from_runtime().await {
+            warn!(container = %id, %error, "the runtime cannot delete the container");
+        }
+        self.shared.forget(id);
+        if let Some(init) = self.processes.remove(&ProcessId::init()) {
+            self.report_exit(&init.id, status, ProcessKey::of(&init.identity)).await;
+        }
+    }
+
+    async fn report_exit(&self, process: &ProcessId, status: ExitStatus, key: ProcessKey) {
+        let container = self.container.id();
+        let state = &self.shared.settings.state;
+        let tombstone = Tombstone::bury(state, container, process).inspect_err(
+            |error| warn!(%container, %process, %error, "an ended process's folder cannot be moved"),
+        );
+        self.shared.log.append(exit_event(container.as_str(), process.as_str(), status, key)).await;
+        info!(%container, %process, %status, "exited");
+        match tombstone {
+            Ok(tombstone) => tombstone.remove(),
+            Err(_) if process.is_init() => drop(self.container.dir().remove()),
+            Err(_) => drop(self.container.dir().process(process).remove()),
+        }
+    }
+}

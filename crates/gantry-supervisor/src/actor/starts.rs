@@ -1,0 +1,110 @@
+//! Starting a container's processes and reporting that they run.
+
+use super::{Actor, Command, Done, Reply, Started, answer};
+use crate::error::Error;
+use crate::events::{Event, EventKind, ProcessKey};
+use crate::view::ContainerView;
+use gantry_container::{ExitWatch, Process, start};
+use gantry_record::{ProcessId, ProcessRecord};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use tracing::{info, warn};
+
+/// Who waits for a start.
+pub(super) enum Starter {
+    /// A client that makes a container.
+    Init(Reply<Arc<ContainerView>>),
+    /// A client that adds a process.
+    Exec(Reply<u32>),
+}
+
+impl Starter {
+    /// Completes when nobody waits for the answer any more.
+    async fn cancelled(&mut self) {
+        match self {
+            Self::Init(reply) => reply.closed().await,
+            Self::Exec(reply) => reply.closed().await,
+        }
+    }
+}
+
+impl Actor {
+    pub(super) fn spawn_start(&mut self, id: ProcessId, record: ProcessRecord, mut starter: Starter) {
+        self.starting.insert(id.clone(), Vec::new());
+        let (shared, container) = (Arc::clone(&self.shared), Arc::clone(&self.container));
+        let attempt = async move {
+            // Never closed, so a permit always comes.
+            let _worker = shared.start_workers.acquire().await;
+            let result = start::start(&container, id.clone(), record, starter.cancelled()).await;
+            Done::Started(Box::new(Started { id, result: result.map_err(Error::from), starter }))
+        };
+        self.tasks.spawn(Box::pin(attempt));
+    }
+
+    /// Reports a start and begins to watch for the exit, in this order: no exit can overtake its start.
+    pub(super) async fn started(
+        &mut self,
+        id: ProcessId,
+        process: Process,
+        watch: ExitWatch,
+        starter: Starter,
+    ) {
+        let pid = u32::try_from(process.identity.pid).unwrap_or_default();
+        let container = self.container.id().as_str();
+        let (kind, name) = if id.is_init() {
+            (EventKind::StartContainer, "")
+        } else {
+            (EventKind::StartProcess, id.as_str())
+        };
+        let key = Some(ProcessKey::of(&process.identity));
+        let event = Event { process: name.to_owned(), key, ..Event::of_container(kind, container) };
+        self.shared.log.append(event).await;
+        if let Err(error) = process.dir().mark_started() {
+            warn!(container, process = %id, %error, "the start marker cannot be removed");
+        }
+        info!(container = %self.container.id(), process = %id, pid, "started");
+        if id.is_init() {
+            self.begin_oom_watch(process.identity.pid);
+        }
+        self.watch_exit(&id, watch);
+        self.processes.insert(id.clone(), process);
+        self.publish_view();
+        match starter {
+            Starter::Init(reply) => answer(reply, Ok(self.view.borrow().clone())),
+            Starter::Exec(reply) => answer(reply, Ok(pid)),
+        }
+        let deferred = self.starting.remove(&id).unwrap_or_default();
+        self.resume_deferred(deferred).await;
+    }
+
+    pub(super) async fn start_failed(
+        &mut self,
+        id: &ProcessId,
+        error: Error,
+        starter: Starter,
+    ) -> ControlFlow<()> {
+        info!(container = %self.container.id(), process = %id, %error, "not started");
+        let deferred = self.starting.remove(id).unwrap_or_default();
+        match starter {
+            Starter::Exec(reply) => answer(reply, Err(error)),
+            Starter::Init(reply) => {
+                // Clean first, so that a client that hears of the failure can use the id again.
+                self.shared.forget(self.container.id());
+                if let Err(error) = self.container.dir().remove() {
+                    warn!(container = %self.container.id(), %error, "a failed start leaves its folder");
+                }
+                answer(reply, Err(error));
+                return ControlFlow::Break(());
+            }
+        }
+        self.resume_deferred(deferred).await;
+        ControlFlow::Continue(())
+    }
+
+    async fn resume_deferred(&mut self, deferred: Vec<Command>) {
+        for command in deferred {
+            // A deferred command is about a process that is no longer starting: this does not recur further.
+            Box::pin(self.command(command)).await;
+        }
+    }
+}
