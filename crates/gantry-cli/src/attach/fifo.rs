@@ -19,6 +19,9 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 
 use crate::error::Error;
 
+/// As much as a FIFO holds.
+const LEFTOVER_BYTES: usize = 64 << 10;
+
 /// Of the kinds of stdio that a process has, those that a client wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wanted {
@@ -27,7 +30,7 @@ pub(crate) struct Wanted {
     pub(crate) stderr: bool,
 }
 
-/// The FIFOs of one process, open on the client's side; they are removed with this value.
+/// The FIFOs of one process, open on the client's side.
 #[derive(Debug)]
 pub(crate) struct Fifos {
     pub(crate) stdin: Option<StdinFifo>,
@@ -37,7 +40,7 @@ pub(crate) struct Fifos {
 
 #[derive(Debug)]
 pub(crate) struct StdinFifo {
-    path: FifoPath,
+    pub(crate) path: FifoPath,
     /// To write to.
     pub(crate) input: OwnedFd,
     /// Keeps `input` writable until the shim reads.
@@ -46,7 +49,7 @@ pub(crate) struct StdinFifo {
 
 #[derive(Debug)]
 pub(crate) struct OutputFifo {
-    path: FifoPath,
+    pub(crate) path: FifoPath,
     /// To read from, not blocking.
     pub(crate) output: OwnedFd,
 }
@@ -89,10 +92,6 @@ impl StdinFifo {
         let input = path.open(OFlags::WRONLY)?;
         Ok(Self { path, input, placeholder })
     }
-
-    pub(crate) fn into_ends(self) -> (OwnedFd, OwnedFd, FifoPath) {
-        (self.input, self.placeholder, self.path)
-    }
 }
 
 // === impl OutputFifo ===
@@ -104,8 +103,12 @@ impl OutputFifo {
         Ok(Self { path, output })
     }
 
-    pub(crate) fn into_end(self) -> (OwnedFd, FifoPath) {
-        (self.output, self.path)
+    /// What was written and not read yet; for a process that was never started.
+    pub(crate) fn leftover(&self) -> Vec<u8> {
+        let mut text = vec![0; LEFTOVER_BYTES];
+        let count = rustix::io::read(&self.output, &mut text).unwrap_or(0);
+        text.truncate(count);
+        text
     }
 }
 

@@ -15,8 +15,6 @@ pub(crate) mod terminal;
 
 use std::path::Path;
 
-use tokio::sync::mpsc;
-
 use crate::client::Client;
 use crate::error::Error;
 use crate::events::{Exit, Follower};
@@ -25,11 +23,7 @@ use crate::when;
 use control::Control;
 pub(crate) use control::Target;
 use fifo::{Fifos, Wanted};
-use pump::{DrainSwitch, Note, drain_switch, spawn_output};
 use signals::Signals;
-
-/// Notes of the threads that wait for the session.
-const NOTES: usize = 16;
 
 /// Which stdio an attached process has.
 #[derive(Debug, Clone, Copy)]
@@ -57,13 +51,7 @@ pub(crate) struct Attached {
     stdio: Stdio,
     follower: Follower,
     signals: Signals,
-    paths: [String; 3],
-    stdin: Option<fifo::StdinFifo>,
-    output_paths: Vec<fifo::FifoPath>,
-    outputs: usize,
-    notes: mpsc::Receiver<Note>,
-    note: mpsc::Sender<Note>,
-    drain: DrainSwitch,
+    fifos: Fifos,
     control: Control,
 }
 
@@ -96,41 +84,12 @@ impl Attached {
         let follower = Follower::start(client, &target.container, when::now());
         let wanted = Wanted { stdin: stdio.stdin, stderr: !stdio.terminal };
         let fifos = Fifos::create(dir, &target.process, wanted)?;
-        let paths = fifos.paths();
-
-        // Output is copied from the start: there may be more of it than a FIFO holds before the daemon answers.
-        let (note, notes) = mpsc::channel(NOTES);
-        let (drain, watch) = drain_switch()?;
-        let mut output_paths = Vec::new();
-        let stdout = (fifos.stdout, "stdout", rustix::stdio::stdout());
-        let stderr = fifos.stderr.map(|fifo| (fifo, "stderr", rustix::stdio::stderr()));
-        for (fifo, name, to) in std::iter::once(stdout).chain(stderr) {
-            let (end, path) = fifo.into_end();
-            spawn_output(name, end, to, watch.try_clone()?, note.clone())?;
-            output_paths.push(path);
-        }
-        let outputs = output_paths.len();
-
-        Ok(Self {
-            client: client.clone(),
-            target,
-            stdio,
-            follower,
-            signals,
-            paths,
-            stdin: fifos.stdin,
-            output_paths,
-            outputs,
-            notes,
-            note,
-            drain,
-            control: Control::new(),
-        })
+        Ok(Self { client: client.clone(), target, stdio, follower, signals, fifos, control: Control::new() })
     }
 
     /// Stdin, stdout and stderr as the daemon takes them.
     pub(crate) fn paths(&self) -> [String; 3] {
-        self.paths.clone()
+        self.fifos.paths()
     }
 
     /// Starts the process by `start`, and stays with it until it has ended and all its output was copied.

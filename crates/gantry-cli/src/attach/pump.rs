@@ -215,9 +215,9 @@ mod tests {
         let (local, to) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let (switch, watch) = drain_switch().unwrap();
         let (sender, notes) = mpsc::channel(8);
-        let (fifo, _path) = fifos.stdout.into_end();
         thread::spawn(move || {
-            copy_output(&fifo, to.as_fd(), watch, &sender);
+            let fifo = fifos.stdout;
+            copy_output(&fifo.output, to.as_fd(), watch, &sender);
             let _ = sender.blocking_send(Note::OutputEnded);
         });
         (writer, std::fs::File::from(local), switch, notes, temp)

@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::control::{Control, Request};
-use super::fifo::FifoPath;
-use super::pump::{DrainSwitch, Note, spawn_input};
+use super::fifo::{FifoPath, Fifos};
+use super::pump::{DrainSwitch, Note, drain_switch, spawn_input, spawn_output};
 use super::signals::Arrived;
 use super::terminal::{self, RawMode};
 use super::{Attached, Ending, Stdio, Target};
@@ -40,6 +40,9 @@ const EXIT_GRACE: Duration = Duration::from_secs(3);
 /// After our terminal was closed: how long the process may take to end.
 const HANGUP_GRACE: Duration = Duration::from_secs(2);
 
+/// Notes of the copying threads that may wait for the session.
+const NOTES: usize = 16;
+
 /// What a deadline is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Due {
@@ -58,7 +61,11 @@ struct Session {
     raw: Option<RawMode>,
     /// Dropped when the process has ended.
     drain: Option<DrainSwitch>,
+    /// Output that was not copied to its end.
     open_outputs: usize,
+    /// The names of the FIFOs, removed with the session.
+    paths: Vec<FifoPath>,
+    note: mpsc::Sender<Note>,
     /// The daemon has answered.
     started: bool,
     /// An exit event counts: it cannot be one of an earlier container of the same name.
@@ -79,16 +86,20 @@ pub(super) async fn run(
     attached: Attached,
     start: impl Future<Output = Result<(), Error>>,
 ) -> Result<Ending, Error> {
-    let Attached { mut follower, mut signals, mut notes, note, mut stdin, mut output_paths, .. } = attached;
+    let Attached { client, target, stdio, mut follower, mut signals, fifos, control } = attached;
+    let mut fifos = Some(fifos);
+    let (note, mut notes) = mpsc::channel(NOTES);
     let (check, mut checks) = mpsc::channel(1);
     let mut session = Session {
-        client: attached.client,
-        target: attached.target,
-        stdio: attached.stdio,
-        control: attached.control,
+        client,
+        target,
+        stdio,
+        control,
         raw: None,
-        drain: Some(attached.drain),
-        open_outputs: attached.outputs,
+        drain: None,
+        open_outputs: 0,
+        paths: Vec::new(),
+        note,
         started: false,
         exit_counts: false,
         stdin_ended: false,
@@ -100,7 +111,6 @@ pub(super) async fn run(
         exit: None,
         check,
     };
-    let mut stdin_path: Option<FifoPath> = None;
     let mut start = pin!(start);
     loop {
         if let Some(exit) = session.finished() {
@@ -109,18 +119,14 @@ pub(super) async fn run(
         let due = session.next_deadline();
         let step = tokio::select! {
             result = &mut start, if !session.started => {
-                result?;
-                session.on_started()?;
-                if let Some(fifo) = stdin.take() {
-                    let (input, placeholder, path) = fifo.into_ends();
-                    drop(placeholder);
-                    stdin_path = Some(path);
-                    spawn_input(input, session.raw.is_some(), note.clone())?;
-                }
-                if !session.target.is_init() {
-                    // The shim has them open. Without names, nothing is left behind even if this client is killed.
-                    output_paths.clear();
-                    stdin_path = None;
+                if let Some(fifos) = fifos.take() {
+                    match result {
+                        Ok(()) => session.on_started(fifos)?,
+                        Err(error) => {
+                            tell_leftover(&fifos, &error);
+                            return Err(error);
+                        }
+                    }
                 }
                 None
             }
@@ -131,10 +137,30 @@ pub(super) async fn run(
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => session.on_due()?,
         };
         if let Some(ending) = step {
-            drop(stdin_path);
             return Ok(ending);
         }
     }
+}
+
+/// The runtime has the stdio of the process that it could not start, and complains there as well. What the daemon's error
+/// says already is not worth a second line.
+fn tell_leftover(fifos: &Fifos, error: &Error) {
+    let outputs = std::iter::once(&fifos.stdout).chain(&fifos.stderr);
+    let said = error.to_string();
+    for output in outputs {
+        for line in new_lines(&String::from_utf8_lossy(&output.leftover()), &said) {
+            eprintln!("{line}");
+        }
+    }
+}
+
+fn new_lines<'a>(text: &'a str, said: &str) -> Vec<&'a str> {
+    let is_new = |line: &&str| {
+        // "runc: cause" and "cause" say the same.
+        let cause = line.split_once(": ").map_or(*line, |(_, cause)| cause);
+        !line.trim().is_empty() && !said.contains(line) && !said.contains(cause)
+    };
+    text.lines().map(str::trim_end).filter(is_new).collect()
 }
 
 impl Session {
@@ -143,13 +169,34 @@ impl Session {
         self.exit.filter(|_| self.started && self.open_outputs == 0)
     }
 
-    fn on_started(&mut self) -> Result<(), Error> {
+    fn on_started(&mut self, fifos: Fifos) -> Result<(), Error> {
         self.started = true;
         self.control.open(&self.client, &self.target);
         if self.stdio.raw() {
             self.raw = Some(RawMode::enter()?);
         }
         self.send_size();
+
+        let (drain, watch) = drain_switch()?;
+        // The exit may have been quicker than the answer.
+        self.drain = self.exit.is_none().then_some(drain);
+        let stdout = (fifos.stdout, "stdout", rustix::stdio::stdout());
+        let stderr = fifos.stderr.map(|fifo| (fifo, "stderr", rustix::stdio::stderr()));
+        for (fifo, name, to) in std::iter::once(stdout).chain(stderr) {
+            spawn_output(name, fifo.output, to, watch.try_clone()?, self.note.clone())?;
+            self.open_outputs += 1;
+            self.paths.push(fifo.path);
+        }
+        if let Some(fifo) = fifos.stdin {
+            // The shim reads by now.
+            drop(fifo.placeholder);
+            spawn_input(fifo.input, self.raw.is_some(), self.note.clone())?;
+            self.paths.push(fifo.path);
+        }
+        if !self.target.is_init() {
+            // Without names, nothing is left behind even if this client is killed.
+            self.paths.clear();
+        }
         Ok(())
     }
 
@@ -320,5 +367,20 @@ impl Session {
     fn tell(&self, text: &str) {
         let end = if self.raw.is_some() { "\r\n" } else { "\n" };
         eprint!("gantry: {text}{end}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_error_says_is_not_said_twice() {
+        let said = r#"cannot run x: oci runtime error: runc create failed: exec: "nope": not found in $PATH"#;
+        let runc = "runc create failed: exec: \"nope\": not found in $PATH\n";
+        let ours = "gantry-runtime: exec: \"nope\": not found in $PATH\r\n\n";
+        assert!(new_lines(runc, said).is_empty());
+        assert!(new_lines(ours, said).is_empty());
+        assert_eq!(new_lines("panic: oh\nat x.go\n", said), ["panic: oh", "at x.go"]);
     }
 }

@@ -113,7 +113,6 @@ impl Source {
         for (file, text) in FILES {
             fs::write(rootfs.join(file), text)?;
         }
-        symlink("bin", rootfs.join("sbin"))?;
         let bin = rootfs.join("bin");
         match self {
             Self::Busybox(path) => {
@@ -201,7 +200,7 @@ mod tests {
         let rootfs = temp.path().join("rootfs");
         Source::Demo(program).build(&rootfs).unwrap();
         assert_eq!(fs::read_link(rootfs.join("bin/hello")).unwrap(), Path::new(DEMO));
-        assert_eq!(fs::read(rootfs.join("sbin/echo")).unwrap(), b"x");
+        assert_eq!(fs::read(rootfs.join("bin/echo")).unwrap(), b"x");
         let mode = |path: &str| fs::metadata(rootfs.join(path)).unwrap().permissions().mode() & 0o7777;
         assert_eq!((mode("tmp"), mode("root"), mode("bin/gantry-demo")), (0o1777, 0o700, 0o755));
     }

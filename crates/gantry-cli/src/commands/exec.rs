@@ -12,8 +12,9 @@ use crate::error::Error;
 use crate::id::{INIT, Id};
 
 const HELP: &str = "\
-The process gets the environment, the directory, the capabilities and the limits of the container's first process, unless
-options say otherwise; a user other than 0 gets no capabilities. The exit status is that of the command, as with `gantry run`.
+The process gets the environment, the directory, the capabilities and the limits of the container's first process, \
+unless options say otherwise; a user other than 0 gets no capabilities. The exit status is that of the command, as \
+with `gantry run`.
 
 Examples:
   gantry exec web ps                        a command in the container `web`

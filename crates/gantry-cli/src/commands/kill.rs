@@ -6,7 +6,8 @@ use crate::id::INIT;
 use crate::signal::Signal;
 
 const HELP: &str = "\
-The first process of a container only gets the signals that it handles, and KILL and STOP, which nobody can refuse.
+The first process of a container only gets the signals that it handles, and KILL and STOP, which nobody can \
+refuse.
 
 Examples:
   gantry kill web                ask it to end (TERM)

@@ -16,8 +16,8 @@ use crate::id::INIT;
 use crate::{output, table, when};
 
 const HELP: &str = "\
-PIDS are the processes of the container as the host sees them; PROCESSES are what the daemon started in it: `init`,
-and one for each `gantry exec`. Ended containers are kept until `gantry rm` if this client started them.
+PIDS counts the processes of the container as the host sees them; PROCESSES are what the daemon started in it: \
+`init`, and one for each `gantry exec`. Ended containers are kept until `gantry rm` if this client started them.
 
 Examples:
   gantry ps                                what runs

@@ -17,20 +17,21 @@ use crate::id::{INIT, Id};
 use crate::{output, when};
 
 const HELP: &str = "\
-The root filesystem is --rootfs DIR (used as it is, changes stay), a whole OCI bundle with --bundle DIR, or, without
+The root filesystem is --rootfs DIR (used as it is, changes stay), a whole OCI bundle with --bundle DIR, or, without \
 either, a small demo root made for this container. The network has nothing but `lo` for now.
 
-The exit status is that of the command: 127 if it was not found, 126 if it cannot be executed, 128+N if signal N ended it;
-125 if gantry or its daemon failed. Ctrl-C and other signals go to the command; three Ctrl-C in a row leave it.
+The exit status is that of the command: 127 if it was not found, 126 if it cannot be executed, 128+N if signal N \
+ended it; 125 if gantry or its daemon failed. Ctrl-C and other signals go to the command; three Ctrl-C in a row \
+leave it running.
 
 Examples:
-  gantry run --rm echo hello                      the demo root; nothing is left behind
-  gantry run --rm -it                             a shell; Ctrl-D ends it
-  gantry run --rm --rootfs /srv/alpine cat /etc/os-release
-  gantry run --rm --bundle /srv/bundle            a bundle, as `runc run` would run it
-  gantry run --rm --runtime crun -- -odd-name     another OCI runtime; a command that starts with a dash
-  echo data | gantry run --rm -i wc -c            input through a pipe
-  gantry run -d --name web httpd -f               in the background; see `gantry logs web`";
+  gantry run --rm echo hello               the demo root; nothing is left behind
+  gantry run --rm -it                      a shell; Ctrl-D ends it
+  gantry run --rm --rootfs /srv/alpine ls  a root filesystem of yours
+  gantry run --rm --bundle /srv/bundle     a bundle, as `runc run` would run it
+  gantry run --rm --runtime crun echo hi   with another OCI runtime
+  echo data | gantry run --rm -i wc -c     input through a pipe
+  gantry run -d --name web httpd -f        in the background; see `gantry logs web`";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
