@@ -19,7 +19,7 @@ impl Actor {
             Ok(watch) => self.watch_oom(watch),
             // The container runs all the same.
             Err(error) => {
-                debug!(container = %self.container.id(), %error, "out-of-memory kills cannot be watched")
+                debug!(container = %self.container.id(), %error, "out-of-memory kills cannot be watched");
             }
         }
     }
