@@ -1,6 +1,7 @@
 //! A container: a folder, a bundle, a runtime, and what can be done to it as a whole.
 
 use crate::bundle::Bundle;
+use crate::cgroup::Cgroups;
 use crate::error::{Error, Result};
 use crate::resources::Resources;
 use crate::runtime;
@@ -23,6 +24,8 @@ pub struct Settings {
     pub shim: String,
     /// The longest that a start may take.
     pub start_timeout: Duration,
+    /// This host's cgroups.
+    pub cgroups: Cgroups,
 }
 
 /// What a client asks for.

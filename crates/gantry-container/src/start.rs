@@ -1,6 +1,7 @@
 //! The road from a request to a running process, for init and exec alike. Whatever fails on it leaves nothing
 //! behind (design, promise 5).
 
+use crate::cgroup::OomWatch;
 use crate::container::Container;
 use crate::error::{Error, Result};
 use crate::exit::ExitWatch;
@@ -21,6 +22,17 @@ use tracing::{debug, warn};
 /// How long an orphan of a failed start may take to die of SIGKILL.
 const ORPHAN_LIMIT: Duration = Duration::from_secs(10);
 
+/// A process that runs.
+#[derive(Debug)]
+pub struct Started {
+    /// The process.
+    pub process: Process,
+    /// Tells when it has ended.
+    pub exit: ExitWatch,
+    /// Tells when the kernel kills in the container for want of memory; for init, where it can be told.
+    pub oom: Option<OomWatch>,
+}
+
 /// Starts a process of `container` as `record` says. For init, the container's folder exists already.
 ///
 /// The start marker stays in the folder: whoever reports the start removes it, so that a daemon killed in
@@ -33,7 +45,7 @@ pub async fn start(
     id: ProcessId,
     record: ProcessRecord,
     cancelled: impl Future<Output = ()>,
-) -> Result<(Process, ExitWatch)> {
+) -> Result<Started> {
     let dir = container.dir().process(&id);
     dir.create(&record)?;
     let mut attempt = Attempt { container, id, dir, record, shim: None };
@@ -63,7 +75,7 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    async fn run(&mut self) -> Result<(Process, ExitWatch)> {
+    async fn run(&mut self) -> Result<Started> {
         let (exit, control) = self.open_fifos()?;
         let container = self.container;
         let bundle = &container.record().bundle;
@@ -74,10 +86,11 @@ impl Attempt<'_> {
         let pid = self.dir.pid()?.ok_or(Error::NotStarted)?;
         let identity = Identity::of_new(pid);
         self.dir.write_start_time(identity.start_time.unwrap_or_default())?;
+        // Before it runs, so that not even its first allocation is missed.
+        let oom = self.id.is_init().then(|| watch_oom(container, pid)).flatten();
         if self.id.is_init() && self.record.checkpoint.is_empty() {
             self.unblock_init().await?;
         }
-        debug!(container = %container.id(), process = %self.id, pid, "started");
         let process = Process {
             container: container.id().clone(),
             id: self.id.clone(),
@@ -95,7 +108,7 @@ impl Attempt<'_> {
             identity,
             runtime: container.runtime().clone(),
         };
-        Ok((process, watch))
+        Ok(Started { process, exit: watch, oom })
     }
 
     fn open_fifos(&self) -> Result<(AsyncFd<OwnedFd>, OwnedFd)> {
@@ -118,6 +131,16 @@ impl Attempt<'_> {
         }
         undo(self.container, &self.id, &self.dir).await;
     }
+}
+
+/// Watches for out-of-memory kills; a container without a memory cgroup runs all the same.
+pub fn watch_oom(container: &Container, init: i32) -> Option<OomWatch> {
+    let watch = container.settings().cgroups.watch_oom(init);
+    watch
+        .inspect_err(|error| {
+            debug!(container = %container.id(), %error, "out-of-memory kills cannot be watched");
+        })
+        .ok()
 }
 
 /// Removes what a start without a shim has left: its process, the runtime's container, the folder.

@@ -7,6 +7,7 @@ use crate::lock::StateDirLock;
 use crate::names::Names;
 use gantry_api::server::{Api, Health, Version};
 use gantry_container::Settings;
+use gantry_container::cgroup::Cgroups;
 use gantry_oci::Runtime;
 use gantry_record::StateDir;
 use gantry_supervisor::{Options, Supervisor};
@@ -39,6 +40,7 @@ pub(crate) async fn serve(args: &Args, names: &Names) -> Result<(), Error> {
             runtime: Runtime::new(args.runtime.clone(), args.runtime_args.clone()),
             shim: args.shim.clone(),
             start_timeout: args.start_timeout,
+            cgroups: Cgroups::discover(),
         },
         retain_events: args.retain_events(),
         start_workers: args.start_workers(),

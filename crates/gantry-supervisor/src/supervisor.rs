@@ -6,7 +6,7 @@ use crate::events::{EventLog, Subscription, Timestamp};
 use crate::restore;
 use crate::view::{ContainerView, Status};
 use gantry_container::bundle::Bundle;
-use gantry_container::cgroup::{Cgroups, Stats};
+use gantry_container::cgroup::Stats;
 use gantry_container::{
     Checkpoint, Container, ExecSpec, NewContainer, Resources, Settings, Stdio, checkpoint,
 };
@@ -61,7 +61,6 @@ pub struct Supervisor {
 pub(crate) struct Shared {
     pub settings: Arc<Settings>,
     pub log: EventLog,
-    pub cgroups: Cgroups,
     pub start_workers: Semaphore,
     containers: Mutex<BTreeMap<ContainerId, Entry>>,
 }
@@ -106,7 +105,6 @@ impl Supervisor {
             .map_err(|source| Error::EventLog { path, source })?;
         let shared = Arc::new(Shared {
             log,
-            cgroups: Cgroups::discover(),
             start_workers: Semaphore::new(options.start_workers.max(1)),
             settings: Arc::new(options.settings),
             containers: Mutex::default(),
@@ -246,7 +244,7 @@ impl Supervisor {
         let init = view.init().filter(|_| view.status != Status::Stopped);
         let init = init.ok_or_else(|| gantry_container::Error::ContainerExited(view.id.clone()))?;
         let now = Timestamp::now();
-        let stats = self.shared.cgroups.stats(init.identity.pid);
+        let stats = self.shared.settings.cgroups.stats(init.identity.pid);
         let no_cgroup =
             || gantry_container::Error::Invalid(format!("container {container} has no cgroup to read"));
         Ok((now, stats.ok_or_else(no_cgroup)?))
@@ -324,7 +322,7 @@ impl Supervisor {
         else {
             return view;
         };
-        view.pids = match self.shared.cgroups.pids(init) {
+        view.pids = match self.shared.settings.cgroups.pids(init) {
             Some(pids) => pids,
             None => self.pids_of_runtime(&view.id).await,
         };

@@ -6,7 +6,7 @@ use crate::tombstone::{Tombstone, exit_event};
 use gantry_container::ExitWatch;
 use gantry_container::cgroup::OomWatch;
 use gantry_record::{ExitStatus, ProcessId};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 impl Actor {
     pub(super) fn watch_exit(&mut self, id: &ProcessId, watch: ExitWatch) {
@@ -14,18 +14,10 @@ impl Actor {
         self.tasks.spawn(async move { Done::Exited { id, status: watch.wait().await } });
     }
 
-    pub(super) fn begin_oom_watch(&mut self, init: i32) {
-        match self.shared.cgroups.watch_oom(init) {
-            Ok(watch) => self.watch_oom(watch),
-            // The container runs all the same.
-            Err(error) => {
-                debug!(container = %self.container.id(), %error, "out-of-memory kills cannot be watched");
-            }
+    pub(super) fn watch_oom(&mut self, watch: Option<OomWatch>) {
+        if let Some(mut watch) = watch {
+            self.tasks.spawn(async move { Done::Oom(watch.next().await.map(|()| watch)) });
         }
-    }
-
-    pub(super) fn watch_oom(&mut self, mut watch: OomWatch) {
-        self.tasks.spawn(async move { Done::Oom(watch.next().await.map(|()| watch)) });
     }
 
     pub(super) async fn report_oom(&self) {

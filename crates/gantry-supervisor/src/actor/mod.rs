@@ -13,7 +13,7 @@ use crate::events::{Event, EventKind};
 use crate::supervisor::Shared;
 use crate::view::{ContainerView, ProcessView, Status};
 use gantry_container::cgroup::OomWatch;
-use gantry_container::{Checkpoint, Container, ExecSpec, ExitWatch, Process, Resources};
+use gantry_container::{Checkpoint, Container, ExecSpec, ExitWatch, Process, Resources, start};
 use gantry_record::{ExitStatus, ProcessId, ProcessRecord};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
@@ -78,7 +78,7 @@ enum Done {
 
 struct Started {
     id: ProcessId,
-    result: Result<(Process, ExitWatch)>,
+    result: Result<start::Started>,
     starter: Starter,
 }
 
@@ -131,8 +131,9 @@ impl Actor {
     pub(crate) async fn restored(mut self, processes: Vec<(Process, ExitWatch)>) {
         for (process, watch) in processes {
             if process.id.is_init() {
-                self.begin_oom_watch(process.identity.pid);
-                self.paused = self.shared.cgroups.is_frozen(process.identity.pid);
+                let oom = start::watch_oom(&self.container, process.identity.pid);
+                self.watch_oom(oom);
+                self.paused = self.shared.settings.cgroups.is_frozen(process.identity.pid);
             }
             self.watch_exit(&process.id, watch);
             self.processes.insert(process.id.clone(), process);
@@ -241,14 +242,14 @@ impl Actor {
             Done::Started(started) => {
                 let Started { id, result, starter } = *started;
                 match result {
-                    Ok((process, watch)) => self.started(id, process, watch, starter).await,
+                    Ok(process) => self.started(id, process, starter).await,
                     Err(error) => self.start_failed(&id, error, starter).await?,
                 }
             }
             Done::Oom(watch) => {
                 if let Some(watch) = watch {
                     self.report_oom().await;
-                    self.watch_oom(watch);
+                    self.watch_oom(Some(watch));
                 }
                 return ControlFlow::Continue(());
             }

@@ -4,7 +4,7 @@ use super::{Actor, Command, Done, Reply, Started, answer};
 use crate::error::Error;
 use crate::events::{Event, EventKind, ProcessKey};
 use crate::view::ContainerView;
-use gantry_container::{ExitWatch, Process, start};
+use gantry_container::start;
 use gantry_record::{ProcessId, ProcessRecord};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -42,13 +42,8 @@ impl Actor {
     }
 
     /// Reports a start and begins to watch for the exit, in this order: no exit can overtake its start.
-    pub(super) async fn started(
-        &mut self,
-        id: ProcessId,
-        process: Process,
-        watch: ExitWatch,
-        starter: Starter,
-    ) {
+    pub(super) async fn started(&mut self, id: ProcessId, started: start::Started, starter: Starter) {
+        let start::Started { process, exit, oom } = started;
         let pid = u32::try_from(process.identity.pid).unwrap_or_default();
         let container = self.container.id().as_str();
         let (kind, name) = if id.is_init() {
@@ -63,10 +58,8 @@ impl Actor {
             warn!(container, process = %id, %error, "the start marker cannot be removed");
         }
         info!(container = %self.container.id(), process = %id, pid, "started");
-        if id.is_init() {
-            self.begin_oom_watch(process.identity.pid);
-        }
-        self.watch_exit(&id, watch);
+        self.watch_oom(oom);
+        self.watch_exit(&id, exit);
         self.processes.insert(id.clone(), process);
         self.publish_view();
         match starter {

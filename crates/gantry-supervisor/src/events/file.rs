@@ -119,9 +119,13 @@ impl LogFile {
         Ok(Self { path: path.to_owned(), file: open(path, false)? })
     }
 
-    /// Appends whole lines and returns once the disk has them.
+    /// Appends whole lines.
     pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.file.write_all(lines)?;
+        self.file.write_all(lines)
+    }
+
+    /// Returns once the disk has what was appended.
+    pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
 

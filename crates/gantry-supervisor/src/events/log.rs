@@ -1,8 +1,10 @@
 //! The event log: one writer thread, any number of subscribers.
 //!
-//! An event goes through the writer's bounded queue. The writer takes what has gathered, gives times, writes
-//! and syncs it in one go, and then, under one lock, remembers it, hands it to the subscribers and answers
-//! those who appended. So a subscriber that comes at any moment gets each event once: from the replay or live.
+//! An event goes through the writer's bounded queue. The writer takes what has gathered, gives times and writes
+//! it in one go: from then on a killed daemon finds it again, and those who appended go on. Then it syncs, so
+//! that not even a power cut takes back what somebody was told, and only then, under one lock, remembers the
+//! events and hands them to the subscribers. So a start does not wait for the disk, no event is delivered that
+//! could still be lost, and a subscriber that comes at any moment gets each event once: from the replay or live.
 
 use super::file::{self, LogFile};
 use super::{Event, EventKind, ProcessKey, Timestamp};
@@ -99,10 +101,11 @@ impl EventLog {
         Ok(Self { queue, shared })
     }
 
-    /// Logs an event and returns once it is durable and delivered. Its timestamp is set here.
+    /// Logs an event and returns once no kill of the daemon can lose it. Its timestamp is set here; it is
+    /// delivered, in the order of appending, once no power cut can lose it either.
     pub async fn append(&self, event: Event) {
-        let (done, durable) = oneshot::channel();
-        if self.queue.send(Append { event, done }).await.is_err() || durable.await.is_err() {
+        let (done, written) = oneshot::channel();
+        if self.queue.send(Append { event, done }).await.is_err() || written.await.is_err() {
             error!("the event log's writer has ended; an event is lost");
         }
     }
@@ -186,20 +189,26 @@ impl Writer {
             error!(%error, "the event log cannot be written; events are kept in memory until it can");
             self.unwritten = true;
         }
-        let mut answers = Vec::with_capacity(batch.len());
-        let mut shared = lock(&self.shared);
+        let mut events = Vec::with_capacity(batch.len());
         for Append { event, done } in batch.drain(..) {
-            shared.publish(Arc::new(event));
-            answers.push(done);
+            events.push(Arc::new(event));
+            // Whoever appended may have gone; the event has not.
+            let _ = done.send(());
+        }
+        if !self.unwritten
+            && let Err(error) = self.log.sync()
+        {
+            error!(%error, "the event log cannot be synced");
+            self.unwritten = true;
+        }
+        let mut shared = lock(&self.shared);
+        for event in events {
+            shared.publish(event);
         }
         let trimmed = shared.trim(self.retain);
         let snapshot: Option<Vec<_>> =
             (trimmed || self.unwritten).then(|| shared.events.iter().cloned().collect());
         drop(shared);
-        for done in answers {
-            // Whoever appended may have gone; the event has not.
-            let _ = done.send(());
-        }
         if let Some(events) = snapshot {
             match self.log.rewrite(events.iter().map(AsRef::as_ref)) {
                 Ok(()) => self.unwritten = false,
@@ -252,11 +261,19 @@ mod tests {
         (folder, log)
     }
 
+    /// Waits until everything appended so far is delivered: a subscriber gets what comes after it.
+    async fn delivered(log: &EventLog) {
+        let mut marker = log.subscribe(None, false, Some("marker".to_owned()));
+        log.append(event("marker")).await;
+        marker.live.as_mut().unwrap().recv().await.unwrap();
+    }
+
     #[tokio::test]
     async fn replay_then_live_without_gap_or_double() {
         let (_folder, log) = opened(500);
         log.append(event("a")).await;
         log.append(event("b")).await;
+        delivered(&log).await;
         let mut subscription = log.subscribe(Some(Timestamp::default()), false, Some("a".to_owned()));
         log.append(event("b")).await;
         log.append(event("a")).await;
@@ -265,7 +282,7 @@ mod tests {
         assert_eq!(live.container, "a");
         assert!(live.timestamp > subscription.replay[0].timestamp);
         let stored = log.subscribe(Some(subscription.replay[0].timestamp), true, None);
-        assert_eq!((stored.replay.len(), stored.live.is_none()), (3, true));
+        assert_eq!((stored.replay.len(), stored.live.is_none()), (4, true));
         assert_eq!(log.subscribe(None, true, None).replay.len(), 0);
     }
 
@@ -278,6 +295,7 @@ mod tests {
             for _ in 0..35 {
                 log.append(event("a")).await;
             }
+            delivered(&log).await;
         }
         let stored = file::read(&path).unwrap().events;
         assert!((10..20).contains(&stored.len()), "{}", stored.len());
@@ -294,6 +312,7 @@ mod tests {
         for _ in 0..=SUBSCRIBER_QUEUE {
             log.append(event("a")).await;
         }
+        delivered(&log).await;
         assert_eq!(log.subscribers(), 0);
         let mut received = 0;
         while slow.live.as_mut().unwrap().recv().await.is_some() {
@@ -308,6 +327,7 @@ mod tests {
         let key = ProcessKey { system_pid: 5, start_time: 77 };
         let exit = Event { kind: EventKind::Exit, process: "init".to_owned(), key: Some(key), ..event("a") };
         log.append(exit).await;
+        delivered(&log).await;
         assert!(log.knows(EventKind::Exit, "a", "init", key));
         assert!(!log.knows(EventKind::Exit, "a", "init", ProcessKey { start_time: 78, ..key }));
         assert!(!log.knows(EventKind::StartContainer, "a", "init", key));
