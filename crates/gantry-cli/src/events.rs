@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use gantry_api::types::api_client::ApiClient;
-use gantry_api::types::{Event, EventsRequest};
+use gantry_api::types::{Event, EventsRequest, GetServerVersionRequest};
 use prost_types::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tonic::transport::Channel;
 
-use crate::client::Client;
+use crate::client::{Client, timed};
 use crate::error::Error;
 use crate::id::INIT;
 use crate::when;
@@ -25,6 +25,9 @@ pub(crate) const START_PROCESS: &str = "start-process";
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long a daemon may take to say that it is back; while it restores containers, it takes calls and lets them wait.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How many notices may wait for the reader; the stream waits when there are more.
 const QUEUE: usize = 64;
 
@@ -34,7 +37,7 @@ pub(crate) enum Notice {
     Event(Event),
     /// The stream broke; it is being opened again.
     Lost,
-    /// The stream is open again, and resumes after the last event seen.
+    /// The daemon is back, and the stream resumes after the last event seen.
     Resumed,
 }
 
@@ -87,13 +90,16 @@ async fn follow(
     let mut pause = FIRST_PAUSE;
     let mut lost = false;
     loop {
-        let request = EventsRequest { timestamp: Some(since), stored_only: false, id: id.clone() };
-        if let Ok(answer) = api.events(request).await {
-            if lost && notices.send(Notice::Resumed).await.is_err() {
+        // A stream may answer with its first event only, so whether the daemon is back must be asked otherwise.
+        if lost && is_back(&mut api).await {
+            if notices.send(Notice::Resumed).await.is_err() {
                 return;
             }
             lost = false;
-            let opened = Instant::now();
+        }
+        let opened = Instant::now();
+        let request = EventsRequest { timestamp: Some(since), stored_only: false, id: id.clone() };
+        if let Ok(answer) = api.events(request).await {
             let mut stream = answer.into_inner();
             while let Ok(Some(event)) = stream.message().await {
                 since = event.timestamp.unwrap_or(since);
@@ -101,9 +107,9 @@ async fn follow(
                     return;
                 }
             }
-            if opened.elapsed() > LONGEST_PAUSE {
-                pause = FIRST_PAUSE;
-            }
+        }
+        if opened.elapsed() > LONGEST_PAUSE {
+            pause = FIRST_PAUSE;
         }
         if !lost && notices.send(Notice::Lost).await.is_err() {
             return;
@@ -112,6 +118,10 @@ async fn follow(
         sleep(pause).await;
         pause = LONGEST_PAUSE.min(pause * 2);
     }
+}
+
+async fn is_back(api: &mut ApiClient<Channel>) -> bool {
+    api.get_server_version(timed(GetServerVersionRequest {}, PROBE_TIMEOUT)).await.is_ok()
 }
 
 // === the past ===

@@ -305,6 +305,21 @@ fn an_attached_run_survives_broken_streams_and_a_killed_daemon() {
 }
 
 #[test]
+fn a_daemon_that_comes_back_at_once_is_not_worth_a_word() {
+    let mut setup = Setup::new();
+    let mut child = setup.spawn(&["run", "--rm", "-i", "ROOT", "sh", "-c", "echo up; read line; exit 5"]);
+    let mut first = [0; 3];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    setup.daemon.kill();
+    setup.daemon.serve();
+    // Nothing happens in the container for a while, so there is no event that would tell that the daemon is back.
+    sleep(Duration::from_millis(2_500));
+    child.stdin.take().unwrap().write_all(b"x\n").unwrap();
+    let result = finish(child);
+    assert_eq!((result.status, result.stderr.as_str()), (5, ""));
+}
+
+#[test]
 fn stdin_is_closed_even_if_the_daemon_was_away() {
     let mut setup = Setup::new();
     let mut child =

@@ -1,9 +1,12 @@
 //! The calls of `types.API` that the client makes.
 
+use std::pin::Pin;
+
 use gantry_api::types::api_server::Api;
 use gantry_api::types::*;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use super::Shared;
@@ -22,7 +25,7 @@ fn nanoseconds(timestamp: Option<prost_types::Timestamp>) -> i128 {
 
 #[tonic::async_trait]
 impl Api for Shared {
-    type EventsStream = ReceiverStream<Result<Event, Status>>;
+    type EventsStream = Pin<Box<dyn Stream<Item = Result<Event, Status>> + Send>>;
 
     async fn get_server_version(
         &self,
@@ -122,7 +125,7 @@ impl Api for Shared {
 
     async fn events(&self, request: Request<EventsRequest>) -> Answer<Self::EventsStream> {
         let request = request.into_inner();
-        let (sender, receiver) = mpsc::channel(8);
+        let (sender, mut receiver) = mpsc::channel(8);
         let shared = self.me.upgrade().unwrap();
         let (mut news, mut breaks) = (self.news.subscribe(), self.breaks.subscribe());
         tokio::spawn(async move {
@@ -151,7 +154,9 @@ impl Api for Shared {
                 }
             }
         });
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        // As containerd did, and gantryd may: nothing at all is answered before the first event.
+        let first = receiver.recv().await;
+        Ok(Response::new(Box::pin(tokio_stream::iter(first).chain(ReceiverStream::new(receiver)))))
     }
 
     async fn stats(&self, _: Request<StatsRequest>) -> Answer<StatsResponse> {
