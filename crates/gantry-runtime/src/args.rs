@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::error::Error;
 use crate::id::ContainerId;
 use crate::signal::SignalNumber;
 use crate::user::UserSpec;
@@ -25,6 +26,27 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Reads the command line. Help and version are printed and end the program; so does a mistake, told as any other
+    /// failure is, in the log too if that much was understood.
+    pub(crate) fn read() -> Self {
+        let error = match Self::try_parse() {
+            Ok(cli) => return cli,
+            Err(error) if !error.use_stderr() => error.exit(),
+            Err(error) => error,
+        };
+        let understood = Self::command().ignore_errors(true).try_get_matches().ok();
+        let log = understood.as_ref().and_then(|matches| matches.get_one::<PathBuf>("log").cloned());
+        let format =
+            understood.as_ref().and_then(|matches| matches.get_one::<LogFormat>("log_format").copied());
+        let text = error.render().to_string();
+        let message = text.trim().strip_prefix("error: ").unwrap_or(&text);
+        let error = Error::Usage(message.split("\n\n").next().unwrap_or(message).to_owned());
+        crate::logging::report(log.as_deref(), format.unwrap_or(LogFormat::Text), &error);
+        std::process::exit(1)
+    }
 }
 
 /// Flags that stand before the command.
@@ -303,8 +325,6 @@ pub(crate) struct Spec {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

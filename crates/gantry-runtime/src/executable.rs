@@ -96,7 +96,7 @@ impl Executor for CommandExecutor {
         let args = process.args().iter().flatten().map(|a| c(a.as_bytes())).collect::<Result<Vec<_>, _>>()?;
         let env = env.iter().map(|e| c(e.as_bytes())).collect::<Result<Vec<_>, _>>()?;
         let file = c(path.as_os_str().as_bytes())?;
-        sys::reset_sigpipe();
+        sys::reset_signals();
         if let Some(mask) = self.signal_mask {
             mask.block();
         }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::args::{Global, LogFormat};
+use crate::args::LogFormat;
 use crate::error::Error;
 
 #[derive(Serialize)]
@@ -23,10 +23,10 @@ struct Line<'a> {
 }
 
 /// Reports the failure that ends this command. What cannot be reported has nowhere to go, so nothing fails here.
-pub(crate) fn report(global: &Global, error: &Error) {
+pub(crate) fn report(log: Option<&Path>, format: LogFormat, error: &Error) {
     let message = error.chain();
-    if let Some(path) = &global.log {
-        let line = render(global.log_format, &message, OffsetDateTime::now_utc());
+    if let Some(path) = log {
+        let line = render(format, &message, OffsetDateTime::now_utc());
         if let Err(cause) = append(path, &line) {
             let _ = writeln!(io::stderr(), "gantry-runtime: failed to write the log {path:?}: {cause}");
         }

@@ -31,15 +31,13 @@ mod user;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    let cli = args::Cli::parse();
+    let cli = args::Cli::read();
     trace::install(cli.global.debug);
     match commands::run(&cli) {
         Ok(code) => code,
         Err(error) => {
-            logging::report(&cli.global, &error);
+            logging::report(cli.global.log.as_deref(), cli.global.log_format, &error);
             ExitCode::FAILURE
         }
     }

@@ -153,10 +153,18 @@ impl SignalSet {
 /// The size of a record that a [`SignalSet::descriptor`] yields; its first four bytes are the signal's number.
 pub(crate) const SIGNAL_RECORD_BYTES: usize = size_of::<libc::signalfd_siginfo>();
 
-/// Gives SIGPIPE its default action again, which Rust's start-up took from it and an exec would inherit.
-pub(crate) fn reset_sigpipe() {
-    // SAFETY: SIG_DFL installs no handler.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+/// Gives every signal its default action. Ignored ones would stay so across an exec: SIGPIPE, which Rust's start-up
+/// ignores, and whatever the caller of this program ignored.
+pub(crate) fn reset_signals() {
+    /// The kernel's `struct sigaction` has at most this size; all zeros are SIG_DFL without flags.
+    const DEFAULT: [u64; 4] = [0; 4];
+    /// The size of the kernel's signal set.
+    const SET_BYTES: usize = 8;
+    for signal in 1..=64 {
+        let none = ptr::null_mut::<u64>();
+        // SAFETY: the action is as large as the kernel's structure and only read; SIGKILL and SIGSTOP are refused.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), none, SET_BYTES) };
+    }
 }
 
 /// Loads an eBPF program of the type that filters access to devices, and returns its descriptor. See bpf(2).

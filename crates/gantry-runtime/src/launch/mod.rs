@@ -22,7 +22,7 @@ pub(crate) mod report;
 mod rlimits;
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -332,11 +332,4 @@ pub(crate) fn notify(socket: &Path, id: &str) -> Result<()> {
         step: "start the process",
         source: e.into(),
     })
-}
-
-/// Reads until the end of a stream that may not be text.
-fn read_text(mut stream: impl Read) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

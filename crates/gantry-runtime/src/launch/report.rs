@@ -4,7 +4,6 @@
 //! successful execve. Between one command and its child it is a pipe. Between a container's first process and the later
 //! `start` it is a FIFO in the container's directory, which the process holds open for writing until its execve.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -14,7 +13,6 @@ use rustix::fs::{Mode, OFlags};
 use rustix::pipe::PipeFlags;
 
 use crate::error::{Result, file, system};
-use crate::launch::read_text;
 
 /// Which way a process reports.
 pub(crate) enum Channel {
@@ -63,30 +61,31 @@ impl Reader {
 
     /// Waits until every writer has closed, and returns what they said.
     pub(crate) fn read_to_end(&mut self) -> io::Result<String> {
-        let mut text = String::new();
+        let mut bytes = Vec::new();
+        let mut part = [0; 4096];
         loop {
-            // Poll, because a FIFO is opened without blocking: an early end would be taken for success.
-            let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
-            match poll(&mut fds, None) {
-                Err(rustix::io::Errno::INTR) => continue,
-                other => other?,
-            };
-            let events = fds[0].revents();
-            let stream = File::from(self.0.try_clone()?);
-            match read_text(stream) {
-                Ok(part) => return Ok(text + &part),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+            match rustix::io::read(&self.0, &mut part) {
+                Ok(0) => return Ok(String::from_utf8_lossy(&bytes).into_owned()),
+                Ok(count) => bytes.extend_from_slice(part.get(..count).unwrap_or_default()),
+                Err(rustix::io::Errno::INTR) => {}
+                // A FIFO is opened without blocking, or its opening would wait for a writer.
+                Err(rustix::io::Errno::AGAIN) => self.wait()?,
+                Err(error) => return Err(error.into()),
             }
-            if events.contains(PollFlags::HUP) {
-                return Ok(std::mem::take(&mut text));
-            }
+        }
+    }
+
+    fn wait(&self) -> io::Result<()> {
+        match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write;
 
     use super::*;

@@ -1,0 +1,12 @@
+//! Drives the real binary with busybox bundles, as root, each test in a state directory of its own.
+//!
+//! Without root or busybox each test prints why it is skipped. Every test ends what it started; the harness deletes by
+//! force what a failed one left.
+
+mod cgroups;
+mod exec;
+mod failures;
+mod harness;
+mod life_cycle;
+mod safety;
+mod terminal;
