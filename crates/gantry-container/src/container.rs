@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::resources::Resources;
 use crate::runtime;
 use crate::spec::{ExecSpec, Stdio};
+use fail::fail_point;
 use gantry_oci::{Runtime, RuntimeError};
 use gantry_record::layout::name;
 use gantry_record::{ContainerDir, ContainerId, ContainerRecord, ProcessId, ProcessRecord, StateDir};
@@ -71,6 +72,7 @@ impl Container {
         };
         let dir = settings.state.container(&new.id);
         dir.create(&record)?;
+        fail_point!("init::folder");
         Ok(Self { id: new.id, dir, record, runtime, settings })
     }
 

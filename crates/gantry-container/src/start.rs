@@ -48,6 +48,7 @@ pub async fn start(
 ) -> Result<Started> {
     let dir = container.dir().process(&id);
     dir.create(&record)?;
+    step(&id, "recorded");
     let mut attempt = Attempt { container, id, dir, record, shim: None };
     let limit = container.settings().start_timeout;
     let deadline = Instant::now() + limit;
@@ -82,15 +83,19 @@ impl Attempt<'_> {
         let spawned =
             Shim::spawn(container.shim(), container.id(), bundle, &container.runtime().program, &self.dir)?;
         let shim = self.shim.insert(spawned);
+        step(&self.id, "spawned");
         shim.created(&self.dir).await?;
+        step(&self.id, "created");
         let pid = self.dir.pid()?.ok_or(Error::NotStarted)?;
         let identity = Identity::of_new(pid);
         self.dir.write_start_time(identity.start_time.unwrap_or_default())?;
+        step(&self.id, "identified");
         // Before it runs, so that not even its first allocation is missed.
         let oom = self.id.is_init().then(|| watch_oom(container, pid)).flatten();
         if self.id.is_init() && self.record.checkpoint.is_empty() {
             self.unblock_init().await?;
         }
+        step(&self.id, "running");
         let process = Process {
             container: container.id().clone(),
             id: self.id.clone(),
@@ -131,6 +136,14 @@ impl Attempt<'_> {
         }
         undo(self.container, &self.id, &self.dir).await;
     }
+}
+
+/// A step at which tests stop the daemon; nothing in builds without the feature `failpoints`.
+pub fn step(process: &ProcessId, name: &str) {
+    #[cfg(feature = "failpoints")]
+    fail::fail_point!(&format!("{}::{name}", if process.is_init() { "init" } else { "exec" }));
+    #[cfg(not(feature = "failpoints"))]
+    let _ = (process, name);
 }
 
 /// Watches for out-of-memory kills; a container without a memory cgroup runs all the same.

@@ -6,6 +6,8 @@
 mod args;
 mod duration;
 mod error;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod limits;
 mod listen;
 mod lock;
@@ -53,6 +55,8 @@ fn parse(names: &Names) -> Result<Args, clap::Error> {
 }
 
 fn run(args: &Args, names: &Names) -> Result<(), Error> {
+    #[cfg(feature = "failpoints")]
+    failpoints::arm()?;
     limits::raise_open_files();
     // A few threads are enough: what takes long are other programs.
     let runtime = tokio::runtime::Builder::new_multi_thread()

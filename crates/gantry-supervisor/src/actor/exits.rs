@@ -3,8 +3,8 @@
 use super::{Actor, Done};
 use crate::events::{Event, EventKind, ProcessKey};
 use crate::tombstone::{Tombstone, exit_event};
-use gantry_container::ExitWatch;
 use gantry_container::cgroup::OomWatch;
+use gantry_container::{ExitWatch, start};
 use gantry_record::{ExitStatus, ProcessId};
 use tracing::{info, warn};
 
@@ -39,6 +39,7 @@ impl Actor {
 
     pub(super) async fn exec_exited(&mut self, id: &ProcessId, status: ExitStatus) {
         let Some(process) = self.processes.remove(id) else { return };
+        start::step(id, "ended");
         self.report_exit(id, status, ProcessKey::of(&process.identity)).await;
     }
 
@@ -58,9 +59,11 @@ impl Actor {
     pub(super) async fn finish(&mut self, status: ExitStatus) {
         self.report_pending_oom().await;
         let id = self.container.id();
+        start::step(&ProcessId::init(), "ended");
         if let Err(error) = self.container.delete_from_runtime().await {
             warn!(container = %id, %error, "the runtime cannot delete the container");
         }
+        start::step(&ProcessId::init(), "deleted");
         self.shared.forget(id);
         if let Some(init) = self.processes.remove(&ProcessId::init()) {
             self.report_exit(&init.id, status, ProcessKey::of(&init.identity)).await;
@@ -73,12 +76,15 @@ impl Actor {
         let tombstone = Tombstone::bury(state, container, process).inspect_err(
             |error| warn!(%container, %process, %error, "an ended process's folder cannot be moved"),
         );
+        start::step(process, "buried");
         self.shared.log.append(exit_event(container.as_str(), process.as_str(), status, key)).await;
+        start::step(process, "exit-logged");
         info!(%container, %process, %status, "exited");
         match tombstone {
             Ok(tombstone) => tombstone.remove(),
             Err(_) if process.is_init() => drop(self.container.dir().remove()),
             Err(_) => drop(self.container.dir().process(process).remove()),
         }
+        start::step(process, "forgotten");
     }
 }

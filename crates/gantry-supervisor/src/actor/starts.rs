@@ -54,9 +54,11 @@ impl Actor {
         let key = Some(ProcessKey::of(&process.identity));
         let event = Event { process: name.to_owned(), key, ..Event::of_container(kind, container) };
         self.shared.log.append(event).await;
+        start::step(&id, "start-logged");
         if let Err(error) = process.dir().mark_started() {
             warn!(container, process = %id, %error, "the start marker cannot be removed");
         }
+        start::step(&id, "started");
         info!(container = %self.container.id(), process = %id, pid, "started");
         self.watch_oom(oom);
         self.watch_exit(&id, exit);
@@ -66,6 +68,7 @@ impl Actor {
             Starter::Init(reply) => answer(reply, Ok(self.view.borrow().clone())),
             Starter::Exec(reply) => answer(reply, Ok(pid)),
         }
+        start::step(&id, "answered");
         let deferred = self.starting.remove(&id).unwrap_or_default();
         self.resume_deferred(deferred).await;
     }
