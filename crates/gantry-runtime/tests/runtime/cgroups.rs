@@ -34,9 +34,11 @@ fn limits_are_set_updated_and_measured() {
     fs::write(&file, r#"{"memory": {"limit": 67108864, "swap": null}, "pids": {"limit": 30}}"#).unwrap();
     sandbox.run(&["update", "-r", file.to_str().unwrap(), &id]).ok();
     assert_eq!(value(&id, ["memory.limit_in_bytes", "memory.max"]), "67108864");
-    let stdin = || fs::File::open(&file).unwrap();
     fs::write(&file, r#"{"pids": {"limit": 31}}"#).unwrap();
-    sandbox.run_with(&["update", "-r", "-", &id], |command| drop(command.stdin(stdin()))).ok();
+    let updated = sandbox.run_with(&["update", "-r", "-", &id], |command| {
+        command.stdin(fs::File::open(&file).unwrap());
+    });
+    updated.ok();
     assert_eq!(value(&id, ["pids.max", "pids.max"]), "31");
 
     let event: serde_json::Value =

@@ -3,6 +3,9 @@
 //! Without root or busybox each test prints why it is skipped. Every test ends what it started; the harness deletes by
 //! force what a failed one left.
 
+// Clippy's permission for tests does not cover the helpers beside them.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod cgroups;
 mod exec;
 mod failures;

@@ -56,15 +56,17 @@ fn descriptors_are_passed_on_request() {
     let args =
         ["run", "--preserve-fds", "1", "-b", bundle.to_str().unwrap(), &sandbox.id()].map(str::to_owned);
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let pass = move || {
+        // By way of another number: onto itself dup2 would leave close-on-exec set.
+        // SAFETY: F_DUPFD on plain numbers.
+        let copy = unsafe { libc::fcntl(number, libc::F_DUPFD, 100) };
+        // SAFETY: dup2 on plain numbers, in the child between fork and exec.
+        unsafe { libc::dup2(copy, 3) };
+        Ok(())
+    };
     let printed = sandbox.run_with(&args, |command| {
-        // SAFETY: the closure only calls dup2, which is async-signal-safe.
-        unsafe {
-            command.pre_exec(move || {
-                // By way of another number: onto itself dup2 would leave close-on-exec set.
-                libc::dup2(libc::fcntl(number, libc::F_DUPFD, 100), 3);
-                Ok(())
-            })
-        };
+        // SAFETY: the closure only calls fcntl and dup2, which are async-signal-safe.
+        unsafe { command.pre_exec(pass) };
     });
     assert_eq!(printed.ok(), "passed on");
 }
