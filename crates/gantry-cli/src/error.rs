@@ -182,6 +182,9 @@ fn daemon_hint(status: &Status) -> Option<&'static str> {
     if ["executable file not found", "not found in $PATH"].iter().any(|known| text.contains(known)) {
         return Some("is the command in the container's root filesystem, and in the container's PATH?");
     }
+    if text.to_lowercase().contains("permission denied") {
+        return Some("may the user of the container execute it? `ls -l` on the file tells");
+    }
     match status.code() {
         Code::AlreadyExists => Some("choose another name, or remove the old one with `gantry rm`"),
         Code::Unimplemented => {

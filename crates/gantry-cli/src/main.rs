@@ -51,8 +51,8 @@ fn report(error: &Error) {
     if error.is_silent() {
         return;
     }
-    eprintln!("gantry: {error}");
+    output::note(&format!("gantry: {error}"));
     if let Some(hint) = error.hint() {
-        eprintln!("  hint: {hint}");
+        output::note(&format!("  hint: {hint}"));
     }
 }

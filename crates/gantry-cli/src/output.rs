@@ -18,6 +18,16 @@ pub(crate) fn line(line: &str) -> Result<(), Error> {
     text(&format!("{line}\n"))
 }
 
+/// A line for the user beside the output. If nobody can read it, as after a terminal was closed, there is nobody to tell.
+pub(crate) fn note(line: &str) {
+    let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+}
+
+/// The same while the terminal is in raw mode, where a line needs a carriage return to begin on the left.
+pub(crate) fn raw_note(line: &str) {
+    let _ = io::stderr().lock().write_all(format!("{line}\r\n").as_bytes());
+}
+
 /// JSON for people: indented.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), Error> {
     let json = serde_json::to_string_pretty(value).map_err(|error| Error::Output(error.into()))?;

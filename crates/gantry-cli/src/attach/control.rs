@@ -11,6 +11,7 @@ use tonic::{Response, Status};
 use crate::bundle::spec::Size;
 use crate::client::{Client, timed};
 use crate::error::is_not_found;
+use crate::output;
 use crate::signal::Signal;
 
 /// How long one request may take; a daemon that does not answer must not hold up the next one for long.
@@ -69,8 +70,9 @@ async fn deliver(mut api: ApiClient<Channel>, target: Target, mut requests: mpsc
         if let (Some(status), Request::Signal(signal)) = (failed, request)
             && !is_not_found(&status)
         {
-            // Also right in raw mode.
-            eprint!("gantry: cannot pass {signal} on to {}: {}\r\n", target.container, status.message());
+            // Harmless where the terminal is not raw.
+            let why = status.message();
+            output::raw_note(&format!("gantry: cannot pass {signal} on to {}: {why}", target.container));
         }
     }
 }

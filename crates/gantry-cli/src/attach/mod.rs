@@ -41,6 +41,8 @@ pub(crate) enum Ending {
     Exited(Exit),
     /// The user wanted to go; the process runs on.
     Left { status: u8 },
+    /// The terminal was closed, and the process did not end with it.
+    TerminalGone,
 }
 
 /// Everything that must be there before the process is started.

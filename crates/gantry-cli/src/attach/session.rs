@@ -19,7 +19,7 @@ use crate::error::{Error, system_text};
 use crate::events::{EXIT, Exit, Notice, START_CONTAINER, START_PROCESS};
 use crate::id::INIT;
 use crate::signal::Signal;
-use crate::when;
+use crate::{output, when};
 
 /// Ctrl-C this often, each within the pause after the one before, leaves a process that does not react.
 const INTERRUPTS_TO_LEAVE: u32 = 3;
@@ -137,6 +137,10 @@ pub(super) async fn run(
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => session.on_due()?,
         };
         if let Some(ending) = step {
+            if session.raw.take().is_some() {
+                // Whatever the container wrote last, what follows is not part of it.
+                output::note("");
+            }
             return Ok(ending);
         }
     }
@@ -149,7 +153,7 @@ fn tell_leftover(fifos: &Fifos, error: &Error) {
     let said = error.to_string();
     for output in outputs {
         for line in new_lines(&String::from_utf8_lossy(&output.leftover()), &said) {
-            eprintln!("{line}");
+            output::note(line);
         }
     }
 }
@@ -309,8 +313,7 @@ impl Session {
         match due {
             Due::TellLoss => {
                 self.loss_told = true;
-                let text =
-                    format!("the daemon at {} is gone; waiting for it to come back", self.client.address());
+                let text = format!("the daemon at {} is gone; waiting for it", self.client.address());
                 self.tell(&format!("{text} (Ctrl-C three times leaves)"));
             }
             // While there is output to come, the container lives, whatever the daemon does.
@@ -328,7 +331,7 @@ impl Session {
                     "{name} has ended, and nobody saw with which status"
                 )));
             }
-            Due::Hangup => return Ok(Some(Ending::Left { status: Signal::HUP.exit_status() })),
+            Due::Hangup => return Ok(Some(Ending::TerminalGone)),
         }
         Ok(None)
     }
@@ -365,8 +368,8 @@ impl Session {
     }
 
     fn tell(&self, text: &str) {
-        let end = if self.raw.is_some() { "\r\n" } else { "\n" };
-        eprint!("gantry: {text}{end}");
+        let line = format!("gantry: {text}");
+        if self.raw.is_some() { output::raw_note(&line) } else { output::note(&line) }
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::create_private;
 use crate::error::Error;
 
 const FILE: &str = "gantry.json";
@@ -61,9 +62,10 @@ impl Meta {
         let beside = dir.join(".gantry.json");
         let text = serde_json::to_vec_pretty(self)
             .map_err(|error| Error::file("write", &path, std::io::Error::other(error)))?;
-        fs::write(&beside, text)
-            .and_then(|()| fs::rename(&beside, &path))
-            .map_err(|error| Error::file("write", &path, error))
+        // Left by a client that was killed.
+        let _ = fs::remove_file(&beside);
+        create_private(&beside, &text)?;
+        fs::rename(&beside, &path).map_err(|error| Error::file("write", &path, error))
     }
 
     #[cfg(test)]

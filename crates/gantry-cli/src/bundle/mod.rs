@@ -15,17 +15,19 @@ pub(crate) mod given;
 pub(crate) mod meta;
 pub(crate) mod spec;
 
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::id::Id;
 use meta::Meta;
 
-/// A container's root may pass through (a user namespace needs that), but nobody else may look around.
-const DIR_MODE: u32 = 0o711;
+/// For root alone: a root filesystem may have set-user-ID programs that are not for the users of the host, and
+/// environments have secrets.
+const DIR_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
 
 /// The directory of one container.
 #[derive(Debug, Clone)]
@@ -107,6 +109,12 @@ impl ContainerDir {
             _ => Ok(()),
         }
     }
+}
+
+/// Makes a new file that only its owner can read.
+pub(crate) fn create_private(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path);
+    file.and_then(|mut file| file.write_all(content)).map_err(|error| Error::file("write", path, error))
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use crate::attach::{Ending, Stdio};
 use crate::bundle::spec::User;
 use crate::error::Error;
 use crate::id::INIT;
+use crate::output;
+use crate::signal::Signal;
 
 /// Environment, user and directory of a process.
 #[derive(Debug, Default, clap::Args)]
@@ -101,11 +103,16 @@ pub(crate) fn conclude(ending: Ending, container: &str, process: &str) -> Result
     match ending {
         // Statuses above 255 do not exist; a daemon that sends one means "unknown".
         Ending::Exited(exit) => Ok(u8::try_from(exit.status).unwrap_or(u8::MAX)),
+        Ending::TerminalGone => Ok(Signal::HUP.exit_status()),
         Ending::Left { status } => {
-            let target =
-                if process == INIT { container.to_owned() } else { format!("{container} {process}") };
-            eprintln!("gantry: left {target} running");
-            eprintln!("  hint: `gantry kill -s KILL {target}` ends it");
+            let (what, way_out) = if process == INIT {
+                (container.to_owned(), format!("gantry rm -f {container}"))
+            } else {
+                let process = format!("{container} {process}");
+                (process.clone(), format!("gantry kill -s KILL {process}"))
+            };
+            output::note(&format!("gantry: left {what} running"));
+            output::note(&format!("  hint: `{way_out}` ends it"));
             Ok(status)
         }
     }

@@ -74,7 +74,7 @@ async fn remove(client: &Client, settings: &Settings, id: &str, force: bool) -> 
 }
 
 /// Kills a container, and waits until the daemon has cleaned up after it.
-async fn end(client: &Client, id: &str) -> Result<(), Error> {
+pub(super) async fn end(client: &Client, id: &str) -> Result<(), Error> {
     let mut follower = Follower::start(client, id, when::now());
     if let Err(error) = client.signal(id, INIT, Signal::KILL).await
         && client.container(id).await?.is_some()

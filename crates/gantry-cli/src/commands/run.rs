@@ -1,16 +1,16 @@
 //! `gantry run`: make a bundle, start a container from it, and stay with it until it ends.
 
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::ArgAction;
 use gantry_api::types::CreateContainerRequest;
 
 use super::process::{ProcessArgs, StdioArgs, conclude};
+use super::rm;
 use crate::attach::{Attached, Ending, Stdio, Target, terminal};
 use crate::bundle::meta::{Exit, Logs, Meta};
-use crate::bundle::{ContainerDir, demo, given, spec};
+use crate::bundle::{ContainerDir, create_private, demo, given, spec};
 use crate::client::{Client, Settings};
 use crate::error::Error;
 use crate::id::{INIT, Id};
@@ -100,6 +100,11 @@ pub(crate) async fn execute(settings: &Settings, args: Args) -> Result<u8, Error
     let result = start(&client, &args, &id, &dir, stdio).await;
     match &result {
         Ok(Ended::Exited(_)) if args.rm => dir.remove()?,
+        // The first process of a PID namespace does not die of HUP by itself, as it would outside.
+        Ok(Ended::Left(Ending::TerminalGone)) if args.rm => {
+            rm::end(&client, id.as_str()).await?;
+            dir.remove()?;
+        }
         // A failed start leaves nothing, unless the container may be running.
         Err(error) if !error.is_uncertain() => {
             let _ = dir.remove();
@@ -223,7 +228,7 @@ impl Args {
             size: terminal::size(),
         });
         let path = dir.path().join("config.json");
-        fs::write(&path, config.to_string()).map_err(|error| Error::file("write", &path, error))?;
+        create_private(&path, config.to_string().as_bytes())?;
         Ok(Prepared { bundle: dir.path().to_owned(), rootfs: Some(described), command })
     }
 
@@ -266,14 +271,9 @@ fn real_directory(path: &Path) -> Result<PathBuf, Error> {
     Err(Error::file("use the root filesystem", path, error))
 }
 
-/// Makes an empty file that only its owner can read; its path as the daemon takes it.
+/// Makes an empty file; its path as the daemon takes it.
 fn log_file(path: &Path) -> Result<String, Error> {
-    fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| Error::file("make", path, error))?;
+    create_private(path, b"")?;
     text(path)
 }
 
