@@ -51,7 +51,9 @@ pub mod name {
     pub const SHIM_LOG: &str = "shim-log.json";
     /// The runtime's log ([`crate::log`]).
     pub const RUNTIME_LOG: &str = "log.json";
-    /// There from before the shim is spawned until the start event is in the event log.
+    /// There from before the shim is spawned until the start event is in the event log. The shim of an init that ends
+    /// at once waits for its removal (10 s at most) before it deletes the container, since the runtime's `start` may
+    /// still be tidying up.
     pub const STARTING: &str = "starting";
     /// There when the shim has made the runtime forget the container.
     pub const DELETED: &str = "deleted";

@@ -32,6 +32,8 @@ pub(crate) enum Source {
     Hangup,
     /// Somebody read or closed a watched FIFO.
     Watch,
+    /// Something went away in the process's folder.
+    Marker,
 }
 
 /// The sources that an event is there for.

@@ -6,9 +6,11 @@
 
 mod control;
 mod report;
+mod start_marker;
 
 pub(crate) use control::Control;
 pub(crate) use report::{ExitPipe, Readiness, ShimLog};
+pub(crate) use start_marker::StartMarker;
 
 use crate::error::{Error, Result};
 use gantry_record::{ContainerId, ProcessDir};

@@ -6,6 +6,7 @@
 //! the state dir any more.
 
 use super::{Kind, Shim};
+use crate::contract::StartMarker;
 use crate::error::Result;
 use crate::event_loop::{EventLoop, Ready, Source};
 use crate::reaper::Reaper;
@@ -21,6 +22,8 @@ const REST_LIMIT: Duration = Duration::from_secs(5);
 const FULL_LIMIT: Duration = Duration::from_secs(10);
 /// How long unread output is kept after the report.
 const LINGER_LIMIT: Duration = Duration::from_secs(60);
+/// How long a start that the daemon has not finished delays the report; a daemon that was killed never does.
+const START_LIMIT: Duration = Duration::from_secs(10);
 /// The pause before the second `delete`: the kernel may still be taking the cgroup apart.
 const DELETE_PAUSE: Duration = Duration::from_millis(100);
 
@@ -58,12 +61,13 @@ impl Shim<'_> {
             }
         };
         settling.orphans()?;
+        let marker = settling.start()?;
         if kind != Kind::Exec {
             match delete(&events, &reaper, || driver.delete())? {
                 Ok(()) => {
-                    let marker = folder.here.file(name::DELETED);
-                    // Without the marker the daemon deletes once more, which does no harm.
-                    let _ = atomic::write(&marker, b"", layout::FILE_MODE);
+                    let deleted = folder.here.file(name::DELETED);
+                    // Without this marker the daemon deletes once more, which does no harm.
+                    let _ = atomic::write(&deleted, b"", layout::FILE_MODE);
                 }
                 Err(problem) => log.warn(format!("the runtime could not delete {}: {problem}", driver.id())),
             }
@@ -74,6 +78,7 @@ impl Shim<'_> {
         }
         let _ = rustix::process::chdir("/");
         drop(exit);
+        drop(marker);
         linger(&events, &reaper, rest)
     }
 }
@@ -105,6 +110,21 @@ impl Settling<'_> {
         Ok(())
     }
 
+    /// Init may have been quicker than the start that let it go. What is returned is to be dropped late.
+    fn start(&self) -> Result<Option<StartMarker>> {
+        if self.kind == Kind::Exec {
+            return Ok(None);
+        }
+        let marker = StartMarker::look(self.events);
+        let deadline = Some(self.begun + START_LIMIT);
+        let mut ready = Ready::default();
+        while marker.is_there(ready) && !is_past(deadline) {
+            ready = wait(self.events, self.reaper, deadline)?;
+        }
+        marker.stop_listening(self.events);
+        Ok(Some(marker))
+    }
+
     fn direct(&self, streams: Direct) -> Result<Writers> {
         let mut writers = Writers::new(streams.into_outputs())?;
         let mut gone = writers.are_gone_already(self.events)?;
@@ -113,6 +133,7 @@ impl Settling<'_> {
             let ready = wait(self.events, self.reaper, deadline)?;
             gone = writers.are_gone(self.events, ready);
         }
+        writers.stop_listening(self.events);
         Ok(writers)
     }
 
@@ -160,7 +181,7 @@ fn delete(
 fn linger(events: &EventLoop, reaper: &Reaper, rest: Rest) -> Result<()> {
     let deadline = Instant::now() + LINGER_LIMIT;
     let fifos = match rest {
-        Rest::Fifos(writers) => writers.into_read_ends(events),
+        Rest::Fifos(writers) => writers.into_read_ends(),
         Rest::Terminal(mut terminal) => {
             while terminal.has_output() && !is_past(Some(deadline)) {
                 let at_once = terminal.has_more().then(Instant::now);

@@ -57,6 +57,8 @@ pub(crate) fn run(
     let control = Control::open()?;
     let record = folder.here.load()?;
     let events = EventLoop::new()?;
+    // Nothing is heard from it before there is somebody to obey, but nothing can fail any more then either.
+    events.add(&control, Source::Control, EventFlags::empty()).map_err(Error::setup("epoll_ctl"))?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(Error::setup("becoming a subreaper"))?;
     let runtime = Runtime::new(arguments.runtime, record.runtime_args.clone());
@@ -69,7 +71,7 @@ pub(crate) fn run(
 
     let (reaper, stdio, kind) = (started.reaper, started.stdio, started.kind);
     let mut shim = Shim { log, folder, exit, control, events, driver, reaper, stdio, kind };
-    shim.events.add(&shim.control, Source::Control, EventFlags::IN).map_err(Error::setup("epoll_ctl"))?;
+    shim.events.change(&shim.control, Source::Control, EventFlags::IN).map_err(Error::setup("epoll_ctl"))?;
     // A size that was sent before there was a terminal holds from the start.
     shim.obey();
     readiness.ready();

@@ -100,11 +100,15 @@ impl Writers {
         self.look_again
     }
 
-    /// The read ends, for what may still be unread.
-    pub(crate) fn into_read_ends(self, events: &EventLoop) -> Vec<OwnedFd> {
-        for fifo in &self.waiting {
-            events.remove(fifo);
+    /// Takes everything out of the event loop: nobody would empty it any more. Closing it is left for later.
+    pub(crate) fn stop_listening(&self, events: &EventLoop) {
+        for fd in self.waiting.iter().chain(&self.closes) {
+            events.remove(fd);
         }
+    }
+
+    /// The read ends, for what may still be unread.
+    pub(crate) fn into_read_ends(self) -> Vec<OwnedFd> {
         self.waiting.into_iter().chain(self.through).collect()
     }
 

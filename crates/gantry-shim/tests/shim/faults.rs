@@ -20,6 +20,7 @@ fn a_daemon_that_died_is_no_reason_to_stop() {
     while !container.runtime(&["start"]).status.success() {
         assert!(shim.child.try_wait().unwrap().is_none(), "{}", shim.logs());
     }
+    shim.dir.mark_started().unwrap();
     assert_eq!(shim.await_exit(), 4);
     assert_eq!(stdout.text(), "hi\n");
 }

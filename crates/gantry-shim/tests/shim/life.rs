@@ -113,3 +113,17 @@ fn grandchildren_without_a_pid_namespace_are_killed() {
     assert!(gantry_record::proc::ProcStat::of(pid).is_none(), "{pid} lives");
     assert!(shim.dir.file(name::DELETED).exists(), "{}", shim.logs());
 }
+
+#[test]
+fn a_start_that_is_not_finished_is_waited_for() {
+    let container = Container::new(&["true"]);
+    let mut shim = container.init(ProcessRecord::default());
+    shim.await_ready();
+    assert!(container.runtime(&["start"]).status.success());
+    crate::support::await_death(shim.pid());
+    // The runtime may still be busy with its own files, so they are not taken away.
+    assert!(container.runtime(&["state"]).status.success());
+    shim.dir.mark_started().unwrap();
+    assert_eq!(shim.await_exit(), 0);
+    assert!(!container.runtime(&["state"]).status.success());
+}

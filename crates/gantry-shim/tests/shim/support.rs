@@ -152,10 +152,11 @@ impl Container {
         Command::new(RUNTIME).arg(self.runtime_root()).args(args).arg(self.id.as_str()).output().unwrap()
     }
 
-    /// Lets init run.
+    /// Lets init run, and notes that it was started.
     pub(crate) fn start(&self) {
         let output = self.runtime(&["start"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        self.dir().process(&ProcessId::init()).mark_started().unwrap();
     }
 }
 
