@@ -160,3 +160,44 @@ fn a_container_of_somebody_else_survives_the_clash() {
     assert!(log::first_error(&clash.dir.file(name::RUNTIME_LOG)).unwrap().is_some());
     assert!(container.runtime(&["state"]).status.success() && !shim.has_exited());
 }
+
+/// A file system of a few pages over a folder.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn over(path: PathBuf) -> Self {
+        rustix::mount::mount("none", &path, "tmpfs", rustix::mount::MountFlags::empty(), c"size=256k")
+            .unwrap();
+        Self(path)
+    }
+
+    /// Leaves no room for another page.
+    fn fill(&self) {
+        let mut file = std::fs::File::create(self.0.join("filler")).unwrap();
+        while std::io::Write::write(&mut file, &[0; 4096]).is_ok() {}
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_the_exit_fifo_as_second_path() {
+    let container = Container::new(&["sleep", "1000"]);
+    let disk = SmallDisk::over(container.path("state"));
+    let mut shim = container.init(ProcessRecord::default());
+    shim.await_ready();
+    container.start();
+    disk.fill();
+    kill_process(Pid::from_raw(shim.pid()).unwrap(), Signal::KILL).unwrap();
+    await_event(&shim.exit, PollFlags::IN, "the status");
+    let mut text = [0_u8; 16];
+    let count = rustix::io::read(&shim.exit, &mut text).unwrap();
+    assert_eq!(&text[..count], b"137\n");
+    assert!(shim.child.wait().unwrap().success());
+    assert_eq!(shim.dir.exit_status().unwrap(), None);
+    assert!(!container.runtime(&["state"]).status.success());
+}
