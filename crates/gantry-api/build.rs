@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
     println!("cargo::rerun-if-changed=build.rs");
 
-    let descriptors = protox::compile(["types.proto", "health.proto"], ["proto"])?;
+    let descriptors = protox::compile(["types.proto", "gantry.proto", "health.proto"], ["proto"])?;
     let builder = tonic_prost_build::configure()
         .build_client(env::var_os("CARGO_FEATURE_CLIENT").is_some())
         .build_server(env::var_os("CARGO_FEATURE_SERVER_TRAITS").is_some())

@@ -14,6 +14,9 @@ mod generated {
     pub mod types {
         tonic::include_proto!("types");
     }
+    pub mod gantry {
+        tonic::include_proto!("gantry.v1");
+    }
     pub mod health {
         tonic::include_proto!("grpc.health.v1");
     }
@@ -21,6 +24,9 @@ mod generated {
 
 /// Package `types`: the messages and the service `API` of containerd 0.2.
 pub use generated::types;
+
+/// Package `gantry.v1`: what Gantry offers beyond that.
+pub use generated::gantry;
 
 /// Package `grpc.health.v1`: the standard health service.
 pub use generated::health;

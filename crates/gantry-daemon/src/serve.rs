@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::listen::{Listener, listen};
 use crate::lock::StateDirLock;
 use crate::names::Names;
-use gantry_api::server::{Api, Health, Version};
+use gantry_api::server::{Api, Containers, Health, Version};
 use gantry_container::Settings;
 use gantry_container::cgroup::Cgroups;
 use gantry_oci::Runtime;
@@ -50,6 +50,7 @@ pub(crate) async fn serve(args: &Args, names: &Names) -> Result<(), Error> {
 
     let router = Server::builder()
         .add_service(Health::service())
+        .add_service(Containers::service(supervisor.clone()))
         .add_service(Api::service(supervisor, version(names)));
     let stop = async move {
         let name = stop.received().await;

@@ -23,5 +23,5 @@ pub mod status;
 pub use error::{Error, Result};
 pub use id::{ContainerId, ProcessId};
 pub use layout::{ContainerDir, ProcessDir, StateDir};
-pub use records::{ContainerRecord, ProcessRecord};
+pub use records::{ContainerRecord, ProcessRecord, Usage};
 pub use status::ExitStatus;

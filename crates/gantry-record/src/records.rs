@@ -65,6 +65,16 @@ pub struct ProcessRecord {
     pub process: Map<String, Value>,
 }
 
+/// `usage`: what a container had used when its init ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Usage {
+    /// Processor time in nanoseconds.
+    pub cpu_nanos: Option<u64>,
+    /// Peak memory in bytes.
+    pub peak_memory_bytes: Option<u64>,
+}
+
 fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
 }

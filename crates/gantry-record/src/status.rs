@@ -30,6 +30,12 @@ impl ExitStatus {
         u32::from(self.0)
     }
 
+    /// The signal that ended the process, as far as a shell could tell: 129 to 192 are signals 1 to 64.
+    #[must_use]
+    pub fn signal(self) -> Option<u32> {
+        (129..=192).contains(&self.0).then(|| self.get() - 128)
+    }
+
     /// Reads what a shim wrote: decimal, white space around it is harmless. Older daemons wrote -1 for
     /// unknown; anything that does not fit is unknown too.
     #[must_use]

@@ -5,6 +5,7 @@
 //! told ([`events`]). It must not know gRPC. Start reading at [`Supervisor`].
 
 mod actor;
+mod ended;
 pub mod error;
 pub mod events;
 pub mod machine;
@@ -13,6 +14,7 @@ mod supervisor;
 mod tombstone;
 pub mod view;
 
+pub use ended::Ended;
 pub use error::{Error, Result};
 pub use events::{Event, EventKind, EventLog, Timestamp};
 pub use supervisor::{CreateRequest, Options, Supervisor};

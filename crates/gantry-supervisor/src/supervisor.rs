@@ -1,6 +1,7 @@
 //! The door to all containers: finds or makes the one that a request is about and hands the request to its task.
 
 use crate::actor::{Actor, Command, ContainerAction, ProcessAction, QUEUE};
+use crate::ended::{Ended, Records};
 use crate::error::{Error, Result};
 use crate::events::{EventLog, Subscription, Timestamp};
 use crate::restore;
@@ -62,6 +63,7 @@ pub(crate) struct Shared {
     pub settings: Arc<Settings>,
     pub log: EventLog,
     pub start_workers: Semaphore,
+    pub records: Records,
     containers: Mutex<BTreeMap<ContainerId, Entry>>,
 }
 
@@ -104,6 +106,7 @@ impl Supervisor {
         let log = EventLog::open(&path, options.retain_events)
             .map_err(|source| Error::EventLog { path, source })?;
         let shared = Arc::new(Shared {
+            records: Records::open(&options.settings.state)?,
             log,
             start_workers: Semaphore::new(options.start_workers.max(1)),
             settings: Arc::new(options.settings),
@@ -248,6 +251,26 @@ impl Supervisor {
         let no_cgroup =
             || gantry_container::Error::Invalid(format!("container {container} has no cgroup to read"));
         Ok((now, stats.ok_or_else(no_cgroup)?))
+    }
+
+    /// How a container ended, if that is remembered.
+    ///
+    /// # Errors
+    /// When nothing is remembered of it, or the record is damaged.
+    pub async fn ended(&self, container: &str) -> Result<Ended> {
+        self.restored().await;
+        let id = ContainerId::new(container).map_err(|_| not_found(container))?;
+        self.shared.records.read(&id)?.ok_or_else(|| not_found(container))
+    }
+
+    /// Forgets how a container ended.
+    ///
+    /// # Errors
+    /// When the record cannot be removed.
+    pub async fn forget_ended(&self, container: &str) -> Result<()> {
+        self.restored().await;
+        let id = ContainerId::new(container).map_err(|_| not_found(container))?;
+        Ok(self.shared.records.remove(&id)?)
     }
 
     async fn act_on_all(&self, container: &str, action: ContainerAction) -> Result<()> {

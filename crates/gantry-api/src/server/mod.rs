@@ -1,9 +1,10 @@
 //! Adapters from the wire to the supervisor. They translate and hold no state.
 //!
-//! [`api`] is `types.API`, [`health`] the standard health service, [`status`] the one table from errors to gRPC
+//! [`api`] is `types.API`, [`containers`] what goes beyond it, [`health`] the standard health service, [`status`] the one table from errors to gRPC
 //! codes.
 
 mod api;
+mod containers;
 mod convert;
 mod events;
 mod health;
@@ -11,4 +12,5 @@ mod stats;
 mod status;
 
 pub use api::{Api, Version};
+pub use containers::Containers;
 pub use health::Health;

@@ -1,10 +1,12 @@
 //! Watching a container's processes, reporting their ends, and removing the container at its own.
 
 use super::{Actor, Done};
-use crate::events::{Event, EventKind, ProcessKey};
+use crate::ended::{Ended, modified};
+use crate::events::{Event, EventKind, ProcessKey, Timestamp};
 use crate::tombstone::{Tombstone, exit_event};
 use gantry_container::cgroup::OomWatch;
-use gantry_container::{ExitWatch, start};
+use gantry_container::{ExitWatch, Process, start};
+use gantry_record::layout::name;
 use gantry_record::{ExitStatus, ProcessId};
 use tracing::{info, warn};
 
@@ -32,6 +34,7 @@ impl Actor {
         tokio::task::yield_now().await;
         while let Some(done) = self.tasks.try_join_next() {
             if let Ok(Done::Oom(Some(_))) = done {
+                self.oom_killed = true;
                 self.report_oom().await;
             }
         }
@@ -66,7 +69,33 @@ impl Actor {
         start::step(&ProcessId::init(), "deleted");
         self.shared.forget(id);
         if let Some(init) = self.processes.remove(&ProcessId::init()) {
+            self.remember(&init, status);
             self.report_exit(&init.id, status, ProcessKey::of(&init.identity)).await;
+        }
+    }
+
+    /// Writes down how the container ended, for whoever asks later.
+    fn remember(&self, init: &Process, status: ExitStatus) {
+        let record = self.container.record();
+        let usage = init.dir().usage().unwrap_or_default();
+        let started_at = modified(&init.dir().file(name::START_TIME));
+        let ended_at = modified(&init.dir().file(name::EXIT_STATUS)).unwrap_or_else(Timestamp::now);
+        let ended = Ended {
+            id: self.container.id().to_string(),
+            bundle: record.bundle.clone(),
+            runtime: record.runtime.clone(),
+            labels: record.labels.clone(),
+            system_pid: init.identity.pid,
+            status: status.get(),
+            signal: status.signal().unwrap_or(0),
+            oom_killed: self.oom_killed,
+            started_at: started_at.map(|t| t.to_string()).unwrap_or_default(),
+            ended_at: ended_at.to_string(),
+            cpu_nanos: usage.cpu_nanos,
+            peak_memory_bytes: usage.peak_memory_bytes,
+        };
+        if let Err(error) = self.shared.records.write(self.container.id(), &ended) {
+            warn!(container = %self.container.id(), %error, "how the container ended cannot be written down");
         }
     }
 

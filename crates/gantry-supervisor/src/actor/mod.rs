@@ -98,6 +98,7 @@ pub(crate) struct Actor {
     starting: HashMap<ProcessId, Vec<Command>>,
     tasks: JoinSet<Done>,
     paused: bool,
+    oom_killed: bool,
     ending: Option<Ending>,
 }
 
@@ -117,6 +118,7 @@ impl Actor {
             starting: HashMap::new(),
             tasks: JoinSet::new(),
             paused: false,
+            oom_killed: false,
             ending: None,
         }
     }
@@ -131,6 +133,7 @@ impl Actor {
     pub(crate) async fn restored(mut self, processes: Vec<(Process, ExitWatch)>) {
         for (process, watch) in processes {
             if process.id.is_init() {
+                self.oom_killed = self.shared.log.has_oom_since_start(self.container.id().as_str());
                 let oom = start::watch_oom(&self.container, process.identity.pid);
                 self.watch_oom(oom);
                 self.paused = self.shared.settings.cgroups.is_frozen(process.identity.pid);
@@ -249,6 +252,7 @@ impl Actor {
             Done::Oom(watch) => {
                 if let Some(watch) = watch {
                     self.report_oom().await;
+                    self.oom_killed = true;
                     self.watch_oom(Some(watch));
                 }
                 return ControlFlow::Continue(());

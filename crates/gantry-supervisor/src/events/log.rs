@@ -122,6 +122,15 @@ impl EventLog {
         })
     }
 
+    /// Whether a container had an out-of-memory kill since its last start.
+    #[must_use]
+    pub fn has_oom_since_start(&self, container: &str) -> bool {
+        let shared = lock(&self.shared);
+        let of_it = shared.events.iter().rev().filter(|event| event.container == container);
+        let mut since_start = of_it.take_while(|event| event.kind != EventKind::StartContainer);
+        since_start.any(|event| event.kind == EventKind::Oom)
+    }
+
     /// Subscribes. With `since`, stored events strictly after it come first; with `stored_only` nothing follows.
     #[must_use]
     pub fn subscribe(

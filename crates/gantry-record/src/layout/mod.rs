@@ -12,18 +12,24 @@
 //!       exitStatus                how it ended
 //!       shim-log.json  log.json   what shim and runtime complained about
 //!       starting                  Gantry: the start has not been reported yet
+//!       usage                     Gantry: what it had used at its end (Usage)
 //!       deleted                   Gantry: the shim has deleted the runtime's container
 //!   @ended/                       Gantry: folders whose exit is being reported
+//!   @records/<container id>       Gantry: how containers ended
 //!   @set-aside/                   Gantry: folders that could not be believed
 //! ```
 //!
-//! `@` is in no id, so the last two can't collide with a container. 0.2 made folders with mode 0755; here they
+//! `@` is in no id, so the last three can't collide with a container. 0.2 made folders with mode 0755; here they
 //! are 0700 and files 0600, since `process.json` holds the environment.
+
+mod process;
+
+pub use process::ProcessDir;
 
 use crate::atomic;
 use crate::error::{Error, Result};
-use crate::records::{ContainerRecord, ProcessRecord};
-use crate::{ContainerId, ExitStatus, ProcessId};
+use crate::records::ContainerRecord;
+use crate::{ContainerId, ProcessId};
 use rustix::fs::Mode;
 use std::path::{Path, PathBuf};
 
@@ -55,6 +61,8 @@ pub mod name {
     /// at once waits for its removal (10 s at most) before it deletes the container, since the runtime's `start` may
     /// still be tidying up.
     pub const STARTING: &str = "starting";
+    /// [`Usage`](crate::Usage) as JSON.
+    pub const USAGE: &str = "usage";
     /// There when the shim has made the runtime forget the container.
     pub const DELETED: &str = "deleted";
 }
@@ -129,6 +137,12 @@ impl StateDir {
         self.0.join("@ended")
     }
 
+    /// Where it is remembered how containers ended.
+    #[must_use]
+    pub fn records(&self) -> PathBuf {
+        self.0.join("@records")
+    }
+
     /// Where folders go that could not be believed.
     #[must_use]
     pub fn set_aside(&self) -> PathBuf {
@@ -194,7 +208,7 @@ impl ContainerDir {
     /// Where a process of this container lives, whether or not it exists.
     #[must_use]
     pub fn process(&self, id: &ProcessId) -> ProcessDir {
-        ProcessDir(self.0.join(id.as_str()))
+        ProcessDir::new(self.0.join(id.as_str()))
     }
 
     /// The ids of all process folders, `init` last.
@@ -228,130 +242,11 @@ pub fn remove_folder(path: &Path) -> Result<()> {
     }
 }
 
-/// One process's folder; the shim's working directory.
-#[derive(Clone, Debug)]
-pub struct ProcessDir(PathBuf);
-
-impl ProcessDir {
-    /// Names a folder as a process's.
-    #[must_use]
-    pub fn new(path: PathBuf) -> Self {
-        Self(path)
-    }
-
-    /// The folder itself.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// A file inside, by one of the [`name`]s.
-    #[must_use]
-    pub fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// Makes the folder, the start marker, the record and both FIFOs; on failure nothing of it remains.
-    ///
-    /// # Errors
-    /// [`Error::Io`] with kind `AlreadyExists` when the id is in use, or what failed.
-    pub fn create(&self, record: &ProcessRecord) -> Result<()> {
-        make_folder(&self.0)?;
-        let fill = || {
-            atomic::write(&self.file(name::STARTING), b"", FILE_MODE)?;
-            atomic::write(&self.file(name::PROCESS), &record.to_json(), FILE_MODE)?;
-            crate::fifo::make(&self.file(name::EXIT), FILE_MODE)?;
-            crate::fifo::make(&self.file(name::CONTROL), FILE_MODE)
-        };
-        fill().inspect_err(|_| {
-            let _ = self.remove();
-        })
-    }
-
-    /// Reads `process.json`.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when it is missing, [`Error::Damaged`] when it does not parse.
-    pub fn load(&self) -> Result<ProcessRecord> {
-        let path = self.file(name::PROCESS);
-        ProcessRecord::from_json(&path, &atomic::read(&path)?)
-    }
-
-    /// The pid that the runtime wrote, if it has.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the file cannot be read, [`Error::Damaged`] when it holds no pid.
-    pub fn pid(&self) -> Result<Option<i32>> {
-        let path = self.file(name::PID);
-        let Some(text) = atomic::read_optional(&path)? else { return Ok(None) };
-        let pid = String::from_utf8_lossy(&text).trim().parse::<i32>().ok().filter(|pid| *pid > 0);
-        pid.map(Some).ok_or_else(|| Error::damaged(&path, "it holds no pid"))
-    }
-
-    /// The start time noted for that pid, if any.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the file cannot be read.
-    pub fn start_time(&self) -> Result<Option<u64>> {
-        let text = atomic::read_optional(&self.file(name::START_TIME))?;
-        Ok(text.and_then(|t| String::from_utf8_lossy(&t).trim().parse().ok()))
-    }
-
-    /// Notes the start time of the pid.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when it cannot be written.
-    pub fn write_start_time(&self, ticks: u64) -> Result<()> {
-        atomic::write(&self.file(name::START_TIME), ticks.to_string().as_bytes(), FILE_MODE)
-    }
-
-    /// How the process ended, if somebody wrote it down.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the file cannot be read.
-    pub fn exit_status(&self) -> Result<Option<ExitStatus>> {
-        let text = atomic::read_optional(&self.file(name::EXIT_STATUS))?;
-        Ok(text.and_then(|t| ExitStatus::parse(&String::from_utf8_lossy(&t))))
-    }
-
-    /// Writes down how the process ended.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when it cannot be written.
-    pub fn write_exit_status(&self, status: ExitStatus) -> Result<()> {
-        atomic::write(&self.file(name::EXIT_STATUS), status.to_string().as_bytes(), FILE_MODE)
-    }
-
-    /// Whether the start has not been reported yet.
-    #[must_use]
-    pub fn is_starting(&self) -> bool {
-        self.file(name::STARTING).exists()
-    }
-
-    /// Notes that the start has been reported.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the marker cannot be removed.
-    pub fn mark_started(&self) -> Result<()> {
-        let path = self.file(name::STARTING);
-        match rustix::fs::unlink(&path) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
-            Err(error) => Err(Error::io("remove", path, error)),
-        }
-    }
-
-    /// Removes the folder with all that is in it.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when something cannot be removed.
-    pub fn remove(&self) -> Result<()> {
-        remove_folder(&self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ExitStatus;
+    use crate::ProcessRecord;
 
     #[test]
     fn a_second_container_of_the_same_id_is_refused() {

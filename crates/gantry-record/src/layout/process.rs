@@ -1,0 +1,144 @@
+//! One process's folder and the files in it.
+
+use super::{FILE_MODE, make_folder, name, remove_folder};
+use crate::ExitStatus;
+use crate::atomic;
+use crate::error::{Error, Result};
+use crate::records::{ProcessRecord, Usage};
+use std::path::{Path, PathBuf};
+
+/// One process's folder; the shim's working directory.
+#[derive(Clone, Debug)]
+pub struct ProcessDir(PathBuf);
+
+impl ProcessDir {
+    /// Names a folder as a process's.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A file inside, by one of the [`name`]s.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Makes the folder, the start marker, the record and both FIFOs; on failure nothing of it remains.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with kind `AlreadyExists` when the id is in use, or what failed.
+    pub fn create(&self, record: &ProcessRecord) -> Result<()> {
+        make_folder(&self.0)?;
+        let fill = || {
+            atomic::write(&self.file(name::STARTING), b"", FILE_MODE)?;
+            atomic::write(&self.file(name::PROCESS), &record.to_json(), FILE_MODE)?;
+            crate::fifo::make(&self.file(name::EXIT), FILE_MODE)?;
+            crate::fifo::make(&self.file(name::CONTROL), FILE_MODE)
+        };
+        fill().inspect_err(|_| {
+            let _ = self.remove();
+        })
+    }
+
+    /// Reads `process.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it is missing, [`Error::Damaged`] when it does not parse.
+    pub fn load(&self) -> Result<ProcessRecord> {
+        let path = self.file(name::PROCESS);
+        ProcessRecord::from_json(&path, &atomic::read(&path)?)
+    }
+
+    /// The pid that the runtime wrote, if it has.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read, [`Error::Damaged`] when it holds no pid.
+    pub fn pid(&self) -> Result<Option<i32>> {
+        let path = self.file(name::PID);
+        let Some(text) = atomic::read_optional(&path)? else { return Ok(None) };
+        let pid = String::from_utf8_lossy(&text).trim().parse::<i32>().ok().filter(|pid| *pid > 0);
+        pid.map(Some).ok_or_else(|| Error::damaged(&path, "it holds no pid"))
+    }
+
+    /// The start time noted for that pid, if any.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read.
+    pub fn start_time(&self) -> Result<Option<u64>> {
+        let text = atomic::read_optional(&self.file(name::START_TIME))?;
+        Ok(text.and_then(|t| String::from_utf8_lossy(&t).trim().parse().ok()))
+    }
+
+    /// Notes the start time of the pid.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written.
+    pub fn write_start_time(&self, ticks: u64) -> Result<()> {
+        atomic::write(&self.file(name::START_TIME), ticks.to_string().as_bytes(), FILE_MODE)
+    }
+
+    /// How the process ended, if somebody wrote it down.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read.
+    pub fn exit_status(&self) -> Result<Option<ExitStatus>> {
+        let text = atomic::read_optional(&self.file(name::EXIT_STATUS))?;
+        Ok(text.and_then(|t| ExitStatus::parse(&String::from_utf8_lossy(&t))))
+    }
+
+    /// Writes down how the process ended.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written.
+    pub fn write_exit_status(&self, status: ExitStatus) -> Result<()> {
+        atomic::write(&self.file(name::EXIT_STATUS), status.to_string().as_bytes(), FILE_MODE)
+    }
+
+    /// What the process had used at its end, if the shim could read it. A figure of no consequence: damage is as
+    /// good as nothing.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        serde_json::from_slice(&atomic::read(&self.file(name::USAGE)).ok()?).ok()
+    }
+
+    /// Writes down what the process had used at its end.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written.
+    pub fn write_usage(&self, usage: &Usage) -> Result<()> {
+        atomic::write(&self.file(name::USAGE), &serde_json::to_vec(usage).unwrap_or_default(), FILE_MODE)
+    }
+
+    /// Whether the start has not been reported yet.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        self.file(name::STARTING).exists()
+    }
+
+    /// Notes that the start has been reported.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the marker cannot be removed.
+    pub fn mark_started(&self) -> Result<()> {
+        let path = self.file(name::STARTING);
+        match rustix::fs::unlink(&path) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(error) => Err(Error::io("remove", path, error)),
+        }
+    }
+
+    /// Removes the folder with all that is in it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when something cannot be removed.
+    pub fn remove(&self) -> Result<()> {
+        remove_folder(&self.0)
+    }
+}
