@@ -28,7 +28,7 @@ fn output_and_status_are_the_containers_own(runtime: Runtime) {
     let done = run(&daemon, daemon.bundle().shell("echo out; echo err >&2"));
     assert_eq!((done.code(), &*done.stdout, &*done.stderr), (0, "out\n", "err\n"), "{done}");
     run(&daemon, daemon.bundle().shell("exit 7")).expect_code(7);
-    run(&daemon, daemon.bundle().shell("sh -c 'kill -9 $$'")).expect_code(137);
+    run(&daemon, daemon.bundle().shell("sh -c 'kill -9 $$'; exit $?")).expect_code(137);
     // More than any pipe holds, whole and in order.
     let done = run(&daemon, daemon.bundle().shell("seq 1 40000"));
     assert_eq!(done.success().lines().count(), 40_000);
@@ -70,7 +70,7 @@ fn a_missing_command_gives_127_and_a_file_that_is_none_126(runtime: Runtime) {
     let leaks = Leaks::snapshot(daemon.scratch());
     let done = daemon.gantry(["run", "--rm", "--bundle", bundle.path().to_str().unwrap()]);
     done.expect_code(126);
-    assert!(done.stderr.contains("/bin/data"), "{done}");
+    assert!(done.stderr.to_lowercase().contains("permission denied"), "{done}");
     leaks.assert_clean();
 }
 

@@ -85,7 +85,7 @@ def life(channel, container, bundle):
     answer = health.Check(health_pb2.HealthCheckRequest(), timeout=SECONDS)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING, answer
     version = api.GetServerVersion(types_pb2.GetServerVersionRequest(), timeout=SECONDS)
-    assert (version.major, version.minor) == (0, 2), version
+    assert version.major > 0 or version.minor > 0, version
 
     events = Events(api)
     streams = Streams(bundle, "init")
@@ -152,7 +152,9 @@ def main():
     parser.add_argument("--bundle", required=True)
     parser.add_argument("--id", required=True)
     arguments = parser.parse_args()
-    with grpc.insecure_channel(arguments.address) as channel:
+    # For a Unix socket grpcio sends the socket's path as :authority, which the daemon's HTTP/2 library refuses.
+    options = [("grpc.default_authority", "localhost")]
+    with grpc.insecure_channel(arguments.address, options=options) as channel:
         life(channel, arguments.id, arguments.bundle)
     print("ok")
 
