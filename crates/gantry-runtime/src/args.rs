@@ -141,7 +141,7 @@ pub(crate) struct Create {
     /// Move the root instead of pivoting, for a rootfs on a ramdisk
     #[arg(long)]
     pub(crate) no_pivot: bool,
-    /// Accepted for compatibility; no session keyring is made
+    /// Keep the caller's session keyring instead of making one
     #[arg(long)]
     pub(crate) no_new_keyring: bool,
     /// Number of descriptors after the first three that the process inherits

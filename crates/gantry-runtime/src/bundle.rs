@@ -7,6 +7,7 @@ use libcontainer::validator::Validator;
 use oci_spec::runtime::{LinuxCapabilities, LinuxSeccompAction, Process, Spec};
 
 use crate::error::{Error, Result, chain, file};
+use crate::legacy;
 
 /// A bundle whose configuration this runtime can do.
 pub(crate) struct Bundle {
@@ -39,7 +40,7 @@ impl Bundle {
 
 /// Parses a configuration.
 pub(crate) fn parse(path: &Path, json: &[u8]) -> Result<Spec> {
-    serde_json::from_slice(json).map_err(|source| Error::Parse { path: path.to_owned(), source })
+    legacy::parse(json, legacy::upgrade_spec).map_err(|source| Error::Parse { path: path.to_owned(), source })
 }
 
 /// Refuses by name what would otherwise be ignored or fail half way.
@@ -117,6 +118,17 @@ pub(crate) fn normalize(spec: &mut Spec) {
             namespace.set_path(None);
         }
     }
+    // The specification has no recursive ones, but clients write them; libcontainer's are recursive anyway.
+    let propagation = match linux.rootfs_propagation().as_deref() {
+        Some("rshared") => Some("shared"),
+        Some("rslave") => Some("slave"),
+        Some("rprivate") => Some("private"),
+        Some("runbindable") => Some("unbindable"),
+        Some("") | None => None,
+        Some(other) => Some(other),
+    };
+    let propagation = propagation.map(str::to_owned);
+    linux.set_rootfs_propagation(propagation);
     let allows_all = linux.seccomp().as_ref().is_some_and(|seccomp| {
         seccomp.default_action() == LinuxSeccompAction::ScmpActAllow
             && seccomp.syscalls().iter().flatten().count() == 0

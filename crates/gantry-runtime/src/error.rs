@@ -55,6 +55,8 @@ pub(crate) enum Error {
     #[error("failed to {step}")]
     System { step: &'static str, source: io::Error },
 
+    #[error("failed to set resource limit {kind} to {soft}:{hard}")]
+    Rlimit { kind: String, soft: u64, hard: u64, source: io::Error },
     #[error("failed to connect to console socket {path:?}")]
     ConsoleSocket { path: PathBuf, source: io::Error },
     #[error("no terminal came from the container's process")]

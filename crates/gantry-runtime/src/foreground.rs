@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use rustix::process::{WaitOptions, WaitStatus, waitpid};
 
-use crate::console::{self, proxy::Proxy};
+use crate::console::proxy::Proxy;
 use crate::error::{Result, system};
 use crate::process::Identity;
 use crate::signal::SignalNumber;
@@ -27,8 +27,8 @@ impl Foreground {
     }
 
     /// Waits for the end of a child of this process, and returns its status as a shell has it.
-    pub(crate) fn wait(self, process: Identity, terminal: Option<&OwnedFd>) -> Result<ExitCode> {
-        let mut proxy = terminal.map(console::receive).transpose()?.map(Proxy::new);
+    pub(crate) fn wait(self, process: Identity, terminal: Option<OwnedFd>) -> Result<ExitCode> {
+        let mut proxy = terminal.map(Proxy::new);
         loop {
             // Looked at first: the process may have ended before signals were read.
             let ended =

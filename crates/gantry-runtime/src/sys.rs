@@ -110,6 +110,13 @@ pub(crate) fn unshare_time() -> io::Result<()> {
     unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWTIME) }.map_err(Into::into)
 }
 
+/// Gives this process a session keyring of its own, or that of the same name if there is one. See keyctl(2).
+pub(crate) fn join_session_keyring(name: &CStr) -> io::Result<()> {
+    // SAFETY: the name is a string that outlives the call.
+    let result = unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// A set of signals.
 #[derive(Clone, Copy)]
 pub(crate) struct SignalSet(libc::sigset_t);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use libcgroups::common::{CgroupConfig, CgroupManager, ControllerOpt, create_cgroup_manager};
-use oci_spec::runtime::{LinuxMemory, LinuxResources};
+use oci_spec::runtime::{LinuxCpu, LinuxMemory, LinuxResources};
 
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
@@ -16,7 +16,8 @@ impl Cgroup {
         {
             self.allow_devices(rules)?;
         }
-        if !has_limits(resources) {
+        let mut resources = without_zeroes(resources);
+        if !has_limits(&resources) {
             return Ok(());
         }
         let path = PathBuf::from("/").join(&self.path);
@@ -28,7 +29,6 @@ impl Cgroup {
         let config =
             CgroupConfig { cgroup_path: path.clone(), systemd_cgroup: false, container_name: String::new() };
         let manager = create_cgroup_manager(config).map_err(|e| failed(e.into()))?;
-        let mut resources = resources.clone();
         // Device rules are set above; what remains empty makes libcgroups allow the devices that all may use.
         resources.set_devices(None);
         let disable_oom_killer =
@@ -43,6 +43,61 @@ impl Cgroup {
     }
 }
 
+/// Drops values that set nothing. Clients print every member, zero where they want no limit, and runc ignores zeros; so
+/// it does limits of kernel memory, which kernels since 5.16 refuse.
+fn without_zeroes(resources: &LinuxResources) -> LinuxResources {
+    let mut resources = resources.clone();
+    let set = |number: Option<i64>| number.filter(|n| *n != 0);
+    if let Some(old) = resources.memory() {
+        let mut memory = LinuxMemory::default();
+        memory
+            .set_limit(set(old.limit()))
+            .set_reservation(set(old.reservation()))
+            .set_swap(set(old.swap()))
+            .set_kernel_tcp(set(old.kernel_tcp()))
+            .set_swappiness(old.swappiness())
+            .set_disable_oom_killer(old.disable_oom_killer().filter(|disable| *disable));
+        let empty = memory == LinuxMemory::default();
+        resources.set_memory((!empty).then_some(memory));
+    }
+    if let Some(old) = resources.cpu() {
+        let mut cpu = old.clone();
+        let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        cpu.set_shares(old.shares().filter(|n| *n != 0))
+            .set_quota(set(old.quota()))
+            .set_period(old.period().filter(|n| *n != 0))
+            .set_realtime_runtime(set(old.realtime_runtime()))
+            .set_realtime_period(old.realtime_period().filter(|n| *n != 0))
+            .set_cpus(text(old.cpus()))
+            .set_mems(text(old.mems()));
+        let empty = cpu == LinuxCpu::default();
+        resources.set_cpu((!empty).then_some(cpu));
+    }
+    if resources.pids().is_some_and(|pids| pids.limit() == 0) {
+        resources.set_pids(None);
+    }
+    if let Some(old) = resources.block_io() {
+        let mut block_io = old.clone();
+        block_io
+            .set_weight(old.weight().filter(|n| *n != 0))
+            .set_leaf_weight(old.leaf_weight().filter(|n| *n != 0));
+        let empty = block_io.weight().is_none()
+            && block_io.leaf_weight().is_none()
+            && block_io.weight_device().iter().flatten().count() == 0
+            && block_io.throttle_read_bps_device().iter().flatten().count() == 0
+            && block_io.throttle_write_bps_device().iter().flatten().count() == 0
+            && block_io.throttle_read_iops_device().iter().flatten().count() == 0
+            && block_io.throttle_write_iops_device().iter().flatten().count() == 0;
+        resources.set_block_io((!empty).then_some(block_io));
+    }
+    if resources.network().as_ref().is_some_and(|network| {
+        network.class_id().is_none() && network.priorities().iter().flatten().count() == 0
+    }) {
+        resources.set_network(None);
+    }
+    resources
+}
+
 /// Whether there is more than device rules, for which [`super::devices`] is enough.
 fn has_limits(resources: &LinuxResources) -> bool {
     resources.memory().is_some()
@@ -53,4 +108,24 @@ fn has_limits(resources: &LinuxResources) -> bool {
         || resources.hugepage_limits().as_ref().is_some_and(|limits| !limits.is_empty())
         || resources.rdma().as_ref().is_some_and(|limits| !limits.is_empty())
         || resources.unified().as_ref().is_some_and(|values| !values.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_are_no_limits() {
+        let json = serde_json::json!({
+            "memory": {"limit": 0, "swap": 0, "kernel": 5}, "cpu": {"shares": 0, "cpus": ""}, "pids": {"limit": 0},
+            "blockIO": {"weight": 0}, "network": {}, "hugepageLimits": []
+        });
+        let resources: LinuxResources = serde_json::from_value(json).unwrap();
+        assert!(!has_limits(&without_zeroes(&resources)));
+        let json = serde_json::json!({"memory": {"limit": -1, "swappiness": 0}, "cpu": {"shares": 2}});
+        let kept = without_zeroes(&serde_json::from_value(json).unwrap());
+        assert_eq!(kept.memory().unwrap().limit(), Some(-1));
+        assert_eq!(kept.memory().unwrap().swappiness(), Some(0));
+        assert_eq!(kept.cpu().as_ref().unwrap().shares(), Some(2));
+    }
 }

@@ -11,13 +11,13 @@ use time::format_description::well_known::Rfc3339;
 use crate::args::Create;
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
-use crate::console::Console;
+use crate::console::{Console, Terminal};
 use crate::error::{Error, Result};
 use crate::launch::report::Channel;
 use crate::launch::{Launch, Launched, Role, kill_and_reap};
 use crate::store::{Container, ContainerDir, Record, Status, Store};
 use crate::sys::SignalSet;
-use crate::{hooks, pid_file, protection};
+use crate::{hooks, ids, pid_file, protection, rootfs};
 
 /// The version of the specification that states are written in.
 pub(crate) const OCI_VERSION: &str = "1.2.0";
@@ -54,7 +54,8 @@ pub(crate) fn create(store: &Store, args: &Create, mode: &Mode) -> Result<Create
     }
     let bundle = Bundle::load(&args.bundle)?;
     let terminal = bundle.spec.process().as_ref().and_then(Process::terminal).unwrap_or(false);
-    let console = Console::open(terminal, mode.detached, args.console_socket.as_deref())?;
+    let owner = ids::user_on_host(&bundle.spec);
+    let console = Console::open(terminal, mode.detached, args.console_socket.as_deref(), owner)?;
     let cgroup = Cgroup::of_spec(&bundle.spec, &args.id)?;
     let dir = store.claim(&args.id)?;
     let created = build(&dir, args, mode, bundle, console, &cgroup);
@@ -71,7 +72,7 @@ fn build(
     args: &Create,
     mode: &Mode,
     bundle: Bundle,
-    console: Console,
+    console: Option<Console>,
     cgroup: &Cgroup,
 ) -> Result<Created> {
     dir.save_config(&bundle.json)?;
@@ -94,10 +95,14 @@ fn build(
             .flatten()
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect::<BTreeMap<_, _>>(),
-        owner: String::new(),
+        // Only root gets here.
+        owner: "root".to_owned(),
         init_process_start: 0,
     };
-    let (console, terminal) = console.split();
+    if let Some(process) = bundle.spec.process() {
+        rootfs::ensure_directory(&bundle.rootfs, process.cwd(), bundle.spec.linux().as_ref())?;
+    }
+    let (console, terminal) = Console::split(console);
     let launched = Launch {
         id: args.id.as_str(),
         role: Role::Init,
@@ -108,6 +113,7 @@ fn build(
         console,
         preserve_fds: args.preserve_fds,
         no_pivot: args.no_pivot,
+        new_keyring: !args.no_new_keyring,
         notify_socket: dir.notify_socket(),
         start_now: mode.start_now,
         report: if mode.start_now { Channel::Pipe } else { Channel::Fifo(dir.start_fifo()) },
@@ -116,13 +122,14 @@ fn build(
     .launch()?;
     record.pid = launched.process.pid.as_raw_nonzero().get();
     record.init_process_start = launched.process.start_time;
-    let saved = dir.save_record(&record).and_then(|()| match &args.pid_file {
-        Some(path) => pid_file::write(path, launched.process.pid),
-        None => Ok(()),
-    });
-    if let Err(error) = saved {
-        kill_and_reap(launched.process);
-        return Err(error);
-    }
+    let finish = || {
+        let terminal = terminal.map(Terminal::deliver).transpose()?.flatten();
+        dir.save_record(&record)?;
+        if let Some(path) = &args.pid_file {
+            pid_file::write(path, launched.process.pid)?;
+        }
+        Ok(terminal)
+    };
+    let terminal = finish().inspect_err(|_| kill_and_reap(launched.process))?;
     Ok(Created { container: Container { dir: dir.clone(), record }, launched, terminal })
 }

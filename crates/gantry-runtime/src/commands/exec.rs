@@ -9,14 +9,14 @@ use oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec};
 use crate::args::Exec;
 use crate::bundle;
 use crate::cgroup::Cgroup;
-use crate::console::Console;
+use crate::console::{Console, Terminal};
 use crate::error::{Error, Result, file};
 use crate::foreground::Foreground;
 use crate::launch::namespaces::Joined;
 use crate::launch::report::Channel;
 use crate::launch::{Launch, Role, kill_and_reap};
 use crate::store::{Container, Status, Store};
-use crate::{hooks, pid_file, protection};
+use crate::{hooks, ids, legacy, pid_file, protection};
 
 /// Runs the command.
 pub(crate) fn run(store: &Store, args: &Exec) -> Result<ExitCode> {
@@ -33,8 +33,6 @@ pub(crate) fn run(store: &Store, args: &Exec) -> Result<ExitCode> {
     let mut spec = container.config()?;
     bundle::normalize(&mut spec);
     let process = process_of(args, &container, &spec)?;
-    let console =
-        Console::open(process.terminal().unwrap_or(false), args.detach, args.console_socket.as_deref())?;
     let cgroup = Cgroup::of_spec(&spec, &container.dir.id)?;
     let linux = spec.linux().clone().unwrap_or_default();
     let joined = Joined::of(init, &linux, args.id.as_str())?;
@@ -42,10 +40,13 @@ pub(crate) fn run(store: &Store, args: &Exec) -> Result<ExitCode> {
         linux.set_namespaces(Some(joined.namespaces.clone()));
         linux.set_time_offsets(None);
     }
+    let terminal = process.terminal().unwrap_or(false);
     spec.set_process(Some(process));
+    let owner = ids::user_on_host(&spec);
+    let console = Console::open(terminal, args.detach, args.console_socket.as_deref(), owner)?;
 
     let foreground = if args.detach { None } else { Some(Foreground::hold_signals()?) };
-    let (console, terminal) = console.split();
+    let (console, terminal) = Console::split(console);
     let notify_socket =
         container.dir.path.join(format!("exec-{}.sock", rustix::process::getpid().as_raw_nonzero()));
     let _ = fs::remove_file(&notify_socket);
@@ -59,6 +60,7 @@ pub(crate) fn run(store: &Store, args: &Exec) -> Result<ExitCode> {
         console,
         preserve_fds: args.preserve_fds,
         no_pivot: false,
+        new_keyring: true,
         notify_socket: notify_socket.clone(),
         start_now: true,
         report: Channel::Pipe,
@@ -68,17 +70,18 @@ pub(crate) fn run(store: &Store, args: &Exec) -> Result<ExitCode> {
     let _ = fs::remove_file(&notify_socket);
     let mut launched = launched?;
     launched.wait_for_exec(args.id.as_str())?;
-    if let Some(path) = &args.pid_file
-        && let Err(error) = pid_file::write(path, launched.process.pid)
-    {
-        kill_and_reap(launched.process);
-        return Err(error);
-    }
+    let finish = || {
+        if let Some(path) = &args.pid_file {
+            pid_file::write(path, launched.process.pid)?;
+        }
+        Ok(terminal.map(Terminal::deliver).transpose()?.flatten())
+    };
+    let terminal = finish().inspect_err(|_| kill_and_reap(launched.process))?;
     match foreground {
         None => Ok(ExitCode::SUCCESS),
-        Some(foreground) => foreground
-            .wait(launched.process, terminal.as_ref())
-            .inspect_err(|_| kill_and_reap(launched.process)),
+        Some(foreground) => {
+            foreground.wait(launched.process, terminal).inspect_err(|_| kill_and_reap(launched.process))
+        }
     }
 }
 
@@ -100,8 +103,8 @@ fn process_of(args: &Exec, container: &Container, spec: &Spec) -> Result<Process
 /// What the file leaves out is the container's own, as with runc.
 fn from_file(path: &Path, own: &Process) -> Result<Process> {
     let json = fs::read(path).map_err(file("read", path))?;
-    let mut process: Process =
-        serde_json::from_slice(&json).map_err(|source| Error::Parse { path: path.to_owned(), source })?;
+    let mut process: Process = legacy::parse(&json, legacy::upgrade_process)
+        .map_err(|source| Error::Parse { path: path.to_owned(), source })?;
     if process.capabilities().is_none() {
         process.set_capabilities(own.capabilities().clone());
     }

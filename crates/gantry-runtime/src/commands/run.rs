@@ -27,7 +27,7 @@ pub(crate) fn run(store: &Store, args: &Run) -> Result<ExitCode> {
         return Err(error);
     }
     let Some(foreground) = foreground else { return Ok(ExitCode::SUCCESS) };
-    let status = foreground.wait(created.launched.process, created.terminal.as_ref());
+    let status = foreground.wait(created.launched.process, created.terminal.take());
     if status.is_err() {
         kill_and_reap(created.launched.process);
     }

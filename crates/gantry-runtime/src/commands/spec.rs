@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::args;
-use crate::commands::create::OCI_VERSION;
 use crate::error::{Error, Result, file};
 
 /// Runs the command. What is there already is not overwritten.
@@ -25,7 +24,8 @@ fn template() -> serde_json::Value {
     let capabilities = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
     let mount = |destination, kind, source, options: &[&str]| json!({"destination": destination, "type": kind, "source": source, "options": options});
     json!({
-        "ociVersion": OCI_VERSION,
+        // Not the newest: other runtimes refuse a version later than theirs.
+        "ociVersion": "1.0.2",
         "process": {
             "terminal": true,
             "user": {"uid": 0, "gid": 0},

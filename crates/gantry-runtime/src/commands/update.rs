@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::args::Update;
 use crate::error::{Error, Result, file};
+use crate::legacy;
 use crate::store::{Status, Store};
 
 /// Runs the command.
@@ -23,8 +24,10 @@ pub(crate) fn run(store: &Store, args: &Update) -> Result<ExitCode> {
         Some(path) => (read(path)?, path.as_path()),
         None => (from_flags(args), Path::new("(flags)")),
     };
-    let resources: LinuxResources = serde_json::from_value(Value::Object(resources))
-        .map_err(|e| Error::Parse { path: source.to_owned(), source: e })?;
+    let mut resources = Value::Object(resources);
+    legacy::upgrade_resources(&mut resources);
+    let resources: LinuxResources =
+        serde_json::from_value(resources).map_err(|e| Error::Parse { path: source.to_owned(), source: e })?;
     container.cgroup()?.limit(&resources)?;
     Ok(ExitCode::SUCCESS)
 }

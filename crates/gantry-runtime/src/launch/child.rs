@@ -1,5 +1,6 @@
 //! How a process gets into a container: the child's side, up to the execve of its command.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -9,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use libcontainer::process::args::ContainerArgs;
 use libcontainer::process::channel;
 use libcontainer::process::init::container_init_process;
+use oci_spec::runtime::Spec;
 
 use crate::cgroup::Cgroup;
 use crate::error::{Error, chain};
@@ -23,6 +25,8 @@ pub(crate) struct Child<'a> {
     pub(crate) go: Option<UnixStream>,
     /// The cgroup to join; none if the parent sees to that.
     pub(crate) cgroup: Option<&'a Cgroup>,
+    /// The session keyring to join.
+    pub(crate) keyring: Option<CString>,
     pub(crate) entered: Entered,
     pub(crate) main_sender: channel::MainSender,
     pub(crate) init_receiver: channel::InitReceiver,
@@ -47,7 +51,7 @@ pub(crate) fn run(mut child: Child<'_>) -> ! {
     let outcome = catch_unwind(AssertUnwindSafe(|| enter(&mut child)));
     let reason = match outcome {
         Ok(Ok(())) => "the command was not executed".to_owned(),
-        Ok(Err(failure)) => explain(&failure),
+        Ok(Err(failure)) => explain(&failure, &child.args.spec),
         Err(_) => "the runtime panicked while it set up the container".to_owned(),
     };
     if let Ok(report) = report {
@@ -68,13 +72,17 @@ fn enter(child: &mut Child<'_>) -> Result<(), Failure> {
         }
         rlimits::apply(&child.args.spec, None)?;
     }
+    if let Some(name) = &child.keyring {
+        // Kernels without keyrings, and filters that refuse them, are no reason not to run.
+        let _ = sys::join_session_keyring(name);
+    }
     std::mem::take(&mut child.entered).join_in_child()?;
     container_init_process(child.args, &mut child.main_sender, &mut child.init_receiver)
         .map_err(|e| Failure::Init(Box::new(e)))
 }
 
 /// The failure with its causes and, where libcontainer kept the object to itself, what it logged about it.
-fn explain(failure: &Failure) -> String {
+fn explain(failure: &Failure, spec: &Spec) -> String {
     use libcontainer::process::init::error::InitProcessError as Init;
     let text = chain(failure);
     let complete = match failure {
@@ -84,6 +92,10 @@ fn explain(failure: &Failure) -> String {
         _ => true,
     };
     match trace::take_first_error() {
+        Some(detail) if detail.starts_with("failed to chdir") => {
+            let cwd = spec.process().as_ref().map(|process| process.cwd().clone()).unwrap_or_default();
+            format!("failed to change to process.cwd {}: {text}", cwd.display())
+        }
         Some(detail) if !complete && !text.contains(&detail) => format!("{text}: {detail}"),
         _ => text,
     }

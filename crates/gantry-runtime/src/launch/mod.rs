@@ -21,6 +21,7 @@ pub(crate) mod namespaces;
 pub(crate) mod report;
 mod rlimits;
 
+use std::ffi::CString;
 use std::fs;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -41,9 +42,9 @@ use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus};
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result, chain, file, system};
 use crate::executable::CommandExecutor;
-use crate::hooks;
 use crate::process::Identity;
 use crate::sys::{self, Cloned, SignalSet};
+use crate::{hooks, ids};
 use namespaces::Entered;
 use report::{Channel, Reader};
 
@@ -71,6 +72,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) console: Option<OwnedFd>,
     pub(crate) preserve_fds: u16,
     pub(crate) no_pivot: bool,
+    /// Whether the process gets the container's session keyring.
+    pub(crate) new_keyring: bool,
     /// The socket to wait on for the start.
     pub(crate) notify_socket: PathBuf,
     /// Start at once instead of waiting.
@@ -147,7 +150,7 @@ impl Launch<'_> {
             let path = "/proc/self/oom_score_adj";
             fs::write(path, adjustment.to_string()).map_err(file("set the OOM score in", path))?;
         }
-        self.give_stdio(&linux);
+        self.give_stdio();
         // From here on this process may be looked at from inside the container.
         rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
             .map_err(system("make the runtime invisible to the container"))?;
@@ -172,6 +175,11 @@ impl Launch<'_> {
                     args: &args,
                     go: new_user_namespace.then_some(go_child),
                     cgroup: joins.then_some(self.cgroup),
+                    keyring: if self.new_keyring {
+                        CString::new(format!("_ses.{}", self.id)).ok()
+                    } else {
+                        None
+                    },
                     entered,
                     main_sender,
                     init_receiver,
@@ -257,19 +265,11 @@ impl Launch<'_> {
     }
 
     /// Lets the container's user reopen its standard streams, as `/dev/stdout` does. What takes no owner keeps its own.
-    fn give_stdio(&self, linux: &Linux) {
-        let Some(process) = self.spec.process() else { return };
+    fn give_stdio(&self) {
         if self.console.is_some() {
             return;
         }
-        let mapped = |id: u32, mappings: &Option<Vec<oci_spec::runtime::LinuxIdMapping>>| {
-            mappings
-                .iter()
-                .flatten()
-                .find(|m| id.checked_sub(m.container_id()).is_some_and(|offset| offset < m.size()))
-                .map_or(id, |m| m.host_id() + (id - m.container_id()))
-        };
-        let uid = mapped(process.user().uid(), linux.uid_mappings());
+        let uid = ids::user_on_host(&self.spec);
         let null = rustix::fs::stat("/dev/null").map(|s| s.st_rdev).unwrap_or_default();
         for stream in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
             let shared = |s: &rustix::fs::Stat| s.st_uid == uid || s.st_rdev == null;

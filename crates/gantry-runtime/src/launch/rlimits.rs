@@ -3,7 +3,7 @@
 use oci_spec::runtime::{PosixRlimitType, Spec};
 use rustix::process::{Pid, Resource, Rlimit};
 
-use crate::error::{Result, system};
+use crate::error::{Error, Result};
 
 /// Sets the limits of a configuration on a process, or on this one. Needs to be done from outside for a process in a
 /// user namespace, which may not raise its own.
@@ -13,7 +13,12 @@ pub(crate) fn apply(spec: &Spec, pid: Option<Pid>) -> Result<()> {
         // The kernel's infinity is the largest number, which rustix calls none.
         let value = |n: u64| (n != u64::MAX).then_some(n);
         let new = Rlimit { current: value(limit.soft()), maximum: value(limit.hard()) };
-        rustix::process::prlimit(pid, resource(limit.typ()), new).map_err(system("set resource limits"))?;
+        rustix::process::prlimit(pid, resource(limit.typ()), new).map_err(|e| Error::Rlimit {
+            kind: limit.typ().to_string(),
+            soft: limit.soft(),
+            hard: limit.hard(),
+            source: e.into(),
+        })?;
     }
     Ok(())
 }
