@@ -25,8 +25,20 @@ pub struct Settings {
     pub shim: String,
     /// The longest that a start may take.
     pub start_timeout: Duration,
+    /// What becomes of a process whose shim dies.
+    pub on_shim_death: OnShimDeath,
     /// This host's cgroups.
     pub cgroups: Cgroups,
+}
+
+/// What becomes of a process whose shim dies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnShimDeath {
+    /// It is killed and its exit reported as 137, as in 0.2.
+    #[default]
+    Kill,
+    /// It lives on beside a new shim.
+    Adopt,
 }
 
 /// What a client asks for.

@@ -4,13 +4,21 @@
 //! `exitStatus` has the status. Where it has not, the shim was killed, and what is true is found out in the
 //! order of [`ExitWatch::wait`].
 
+use crate::container::{Container, OnShimDeath};
+use crate::error::{Error, Result};
+use crate::holders::Holders;
 use crate::process::Identity;
 use crate::runtime;
+use crate::shim::{Adopt, Shim};
 use gantry_oci::Runtime;
-use gantry_record::{ContainerId, ExitStatus, ProcessDir, ProcessId};
+use gantry_record::control::ControlMessage;
+use gantry_record::layout::name;
+use gantry_record::{ContainerId, ExitStatus, ProcessDir, ProcessId, ProcessRecord, fifo};
+use rustix::fs::OFlags;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::process::Child;
@@ -19,6 +27,10 @@ use tracing::warn;
 /// How long a killed process may take before it is asked whether it is frozen, and how long after that.
 const KILL_LIMIT: Duration = Duration::from_secs(1);
 const THAWED_KILL_LIMIT: Duration = Duration::from_secs(30);
+/// How long a new shim may take to stand beside a process.
+const SUCCESSOR_LIMIT: Duration = Duration::from_secs(10);
+/// New shims for one process in a daemon's life.
+const MAX_SUCCESSORS: u32 = 100;
 /// How long whoever adopted an orphan may take to reap it.
 const REAP_LIMIT: Duration = Duration::from_secs(1);
 
@@ -33,6 +45,43 @@ pub struct ExitWatch {
     pub(crate) shim: Option<Child>,
     pub(crate) identity: Identity,
     pub(crate) runtime: Runtime,
+    /// How to go on beside a new shim, where that is wanted.
+    pub(crate) adoption: Option<Adoption>,
+}
+
+/// How a process goes on beside a new shim.
+#[derive(Debug)]
+pub(crate) struct Adoption {
+    shim: String,
+    bundle: String,
+    holders: Arc<Holders>,
+    /// How many successors may still be tried: one that dies at once must not be followed for ever.
+    left: u32,
+}
+
+impl Adoption {
+    /// Makes the second holder of what the process's shim holds, if the daemon is to adopt. `shim` finds that
+    /// shim's pid.
+    pub(crate) fn of(
+        container: &Container,
+        record: &ProcessRecord,
+        shim: impl FnOnce() -> Option<i32>,
+    ) -> (Arc<Holders>, Option<Self>) {
+        let settings = container.settings();
+        if settings.on_shim_death == OnShimDeath::Kill {
+            return (Arc::default(), None);
+        }
+        let shim = if record.terminal() { shim() } else { None };
+        let holders = Arc::new(Holders::of(record, shim));
+        let adoption = Self {
+            // The daemon's own: the container's may be older and not know how.
+            shim: settings.shim.clone(),
+            bundle: container.record().bundle.clone(),
+            holders: Arc::clone(&holders),
+            left: MAX_SUCCESSORS,
+        };
+        (holders, Some(adoption))
+    }
 }
 
 impl ExitWatch {
@@ -46,33 +95,90 @@ impl ExitWatch {
     /// Waits for the end and returns the status; `exitStatus` holds it too then.
     ///
     /// In this order: what the shim wrote to `exitStatus`; what it wrote into the FIFO because it could not
-    /// write the file; a process that has outlived its shim is killed, which makes the status 137; what the
-    /// kernel remembers of it (Linux 6.15); else nobody can know, 255.
+    /// write the file; a process that has outlived its shim gets a new one, or else is killed, which makes the
+    /// status 137; what the kernel remembers of it (Linux 6.15); else nobody can know, 255.
     pub async fn wait(mut self) -> ExitStatus {
-        let told = self.hang_up().await;
-        let recorded = self.dir.exit_status().unwrap_or_else(|error| {
-            self.warn(&"the exit status cannot be read", &error);
-            None
-        });
-        if let Some(status) = recorded {
-            self.reap_later();
+        loop {
+            let told = self.hang_up().await;
+            let recorded = self.dir.exit_status().unwrap_or_else(|error| {
+                self.warn(&"the exit status cannot be read", &error);
+                None
+            });
+            if let Some(status) = recorded {
+                self.reap_later();
+                return status;
+            }
+            let status = match told {
+                Some(status) => {
+                    let text = "the shim could not write the exit status and told it through the exit FIFO";
+                    self.warn(&text, &status);
+                    self.reap_later();
+                    status
+                }
+                None if self.adopted().await => continue,
+                None => self.after_shim_death().await,
+            };
+            if let Err(error) = self.dir.write_exit_status(status) {
+                self.warn(&"the exit status cannot be written down", &error);
+            }
             return status;
         }
-        let status = match told {
-            Some(status) => {
-                self.warn(
-                    &"the shim could not write the exit status and told it through the exit FIFO",
-                    &status,
-                );
-                self.reap_later();
-                status
-            }
-            None => self.after_shim_death().await,
+    }
+
+    /// Gives a process that has outlived its shim a new one, if that is wanted; returns whether it has one.
+    async fn adopted(&mut self) -> bool {
+        let Some(adoption) = self.adoption.as_mut().filter(|adoption| adoption.left > 0) else {
+            return false;
         };
-        if let Err(error) = self.dir.write_exit_status(status) {
-            self.warn(&"the exit status cannot be written down", &error);
+        if !self.identity.is_alive() {
+            return false;
         }
-        status
+        adoption.left -= 1;
+        if let Some(mut shim) = self.shim.take() {
+            tokio::spawn(async move { shim.wait().await });
+        }
+        match self.spawn_successor().await {
+            Ok(()) => {
+                self.warn(&"the shim died; a new one stands beside the process", &"adopted");
+                true
+            }
+            Err(error) => {
+                self.warn(&"the shim died and a new one cannot be had", &error);
+                false
+            }
+        }
+    }
+
+    async fn spawn_successor(&mut self) -> Result<()> {
+        let Some(adoption) = &self.adoption else { return Err(Error::ShimExited) };
+        // A FIFO that has hung up once stays so for its reader: it is opened anew.
+        self.exit = Self::open_fifo(&self.dir)?;
+        let adopt = Adopt { terminal: adoption.holders.terminal() };
+        let mut shim = Shim::spawn(
+            &adoption.shim,
+            &self.container,
+            &adoption.bundle,
+            &self.runtime.program,
+            &self.dir,
+            Some(adopt),
+        )?;
+        match tokio::time::timeout(SUCCESSOR_LIMIT, shim.created(&self.dir)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(error),
+            Err(_) => {
+                shim.kill().await;
+                return Err(Error::StartTimeout(SUCCESSOR_LIMIT));
+            }
+        }
+        if !adoption.holders.has_stdin() {
+            // It was closed before; the successor does not know.
+            let control = fifo::open(&self.dir.file(name::CONTROL), OFlags::RDWR)?;
+            let line = ControlMessage::CloseStdin.encode();
+            rustix::io::write(control, line.as_bytes())
+                .map_err(|e| gantry_record::Error::io("write", self.dir.file(name::CONTROL), e))?;
+        }
+        self.shim = Some(shim.into_child());
+        Ok(())
     }
 
     /// Waits until nobody holds the FIFO for writing; returns a status if one was written into it.
@@ -112,8 +218,13 @@ impl ExitWatch {
             self.warn(&"the shim ended without reporting the exit", &format_args!("{ended:?}"));
         }
         if self.identity.is_alive() {
-            self.kill_orphan().await;
-            return ExitStatus::KILLED;
+            if self.adoption.is_none() {
+                self.kill_orphan().await;
+                return ExitStatus::KILLED;
+            }
+            let text = "it goes on without a shim: its terminal, and closing its standard input, are gone";
+            self.warn(&text, &"watching its pidfd");
+            while !self.identity.ended_within(Duration::from_secs(60 * 60)).await {}
         }
         match self.identity.reaped_status(REAP_LIMIT).await.map(std::process::ExitStatus::from_raw) {
             Some(status) => match (status.code(), status.signal()) {

@@ -12,6 +12,7 @@ pub mod checkpoint;
 pub mod container;
 pub mod error;
 pub mod exit;
+mod holders;
 pub mod process;
 pub mod resources;
 pub mod restore;
@@ -22,7 +23,7 @@ pub mod start;
 mod sys;
 
 pub use checkpoint::Checkpoint;
-pub use container::{Container, NewContainer, Settings};
+pub use container::{Container, NewContainer, OnShimDeath, Settings};
 pub use error::{Error, Result};
 pub use exit::ExitWatch;
 pub use process::Process;

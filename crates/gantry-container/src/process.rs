@@ -1,6 +1,7 @@
 //! A running process of a container, and everything that can be done to it without its runtime.
 
 use crate::error::{Error, Result};
+use crate::holders::Holders;
 use crate::sys;
 use gantry_record::control::ControlMessage;
 use gantry_record::proc::{self, ProcStat};
@@ -73,7 +74,18 @@ impl Identity {
 
     /// Waits until it has ended (it may still be a zombie); returns whether it has.
     pub async fn ended_within(&self, limit: Duration) -> bool {
-        self.wait_for(limit, |_| true).await || !self.is_alive()
+        if self.pidfd.is_some() {
+            return self.wait_for(limit, |_| true).await || !self.is_alive();
+        }
+        // Without pidfds (before Linux 5.3) nothing tells of the end of a process that is no child.
+        let deadline = tokio::time::Instant::now() + limit;
+        while self.is_alive() {
+            if tokio::time::Instant::now() >= deadline {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        true
     }
 
     /// The true wait status, read from the kernel once whoever adopted the process has reaped it. `None` where
@@ -116,6 +128,7 @@ pub struct Process {
     pub identity: Identity,
     pub(crate) dir: ProcessDir,
     pub(crate) control: OwnedFd,
+    pub(crate) holders: Arc<Holders>,
 }
 
 impl Process {
@@ -154,6 +167,7 @@ impl Process {
     /// # Errors
     /// [`Error::Process`] when the shim can't be told.
     pub fn close_stdin(&self) -> Result<()> {
+        self.holders.close_stdin();
         self.tell(ControlMessage::CloseStdin)
     }
 

@@ -2,11 +2,11 @@
 
 use crate::container::Container;
 use crate::error::Result;
-use crate::exit::ExitWatch;
+use crate::exit::{Adoption, ExitWatch};
 use crate::process::{Identity, Process};
 use crate::start;
 use gantry_record::layout::name;
-use gantry_record::{ProcessDir, ProcessId, fifo};
+use gantry_record::{ContainerId, ProcessDir, ProcessId, fifo};
 use rustix::fs::OFlags;
 use std::path::Path;
 use tracing::{info, warn};
@@ -29,12 +29,15 @@ pub async fn process(
         dir.pid()?.map(|pid| Ok::<_, crate::Error>(Identity::of(pid, dir.start_time()?))).transpose()?;
     let Some(identity) = identity.filter(|identity| !dir.is_starting() || was_reported(identity)) else {
         info!(container = %container.id(), process = %id, "its start was interrupted; undoing it");
-        kill_shims(dir.path());
+        kill_shims(container.id(), dir.path());
         start::undo(container, &id, &dir).await;
         return Ok(None);
     };
     dir.mark_started()?;
-    let record = dir.load()?.to_json().into();
+    let record = dir.load()?;
+    let shim = || shims(container.id(), dir.path()).next().map(|shim| shim.pid);
+    let (holders, adoption) = Adoption::of(container, &record, shim);
+    let record = record.to_json().into();
     let exit = open_exit(&dir)?;
     let control_path = dir.file(name::CONTROL);
     fifo::make(&control_path, gantry_record::layout::FILE_MODE)?;
@@ -47,8 +50,9 @@ pub async fn process(
         shim: None,
         identity: identity.clone(),
         runtime: container.runtime().clone(),
+        adoption,
     };
-    let process = Process { container: container.id().clone(), id, record, identity, dir, control };
+    let process = Process { container: container.id().clone(), id, record, identity, dir, control, holders };
     Ok(Some((process, watch)))
 }
 
@@ -59,17 +63,30 @@ fn open_exit(dir: &ProcessDir) -> Result<tokio::io::unix::AsyncFd<std::os::fd::O
     Ok(ExitWatch::open_fifo(dir)?)
 }
 
-/// Kills the shims whose working directory is `folder`: the only ones whose pid nobody has written down.
-pub fn kill_shims(folder: &Path) {
-    let Ok(processes) = std::fs::read_dir("/proc") else { return };
-    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    for pid in pids {
+/// The shims of `container` whose working directory is `folder`. Nobody has written down their pids; this is the
+/// one way to find them, and it reads all of `/proc`.
+fn shims<'a>(container: &'a ContainerId, folder: &'a Path) -> impl Iterator<Item = Identity> + 'a {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter_map(move |pid| {
+        // Identified first: what is read afterwards is of this process or of none.
         let identity = Identity::of(pid, None);
-        let stands_here = || std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder);
-        if stands_here()
-            && let Err(error) = identity.signal(libc::SIGKILL)
-        {
-            warn!(pid, %error, "an abandoned shim cannot be killed");
+        let stands_here = std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder);
+        // Somebody's shell may stand there too.
+        (stands_here && has_argument(pid, container.as_str())).then_some(identity)
+    })
+}
+
+fn has_argument(pid: i32, wanted: &str) -> bool {
+    let command_line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    command_line.split(|byte| *byte == 0).skip(1).any(|argument| argument == wanted.as_bytes())
+}
+
+/// Kills the shims of a process that is given up.
+pub fn kill_shims(container: &ContainerId, folder: &Path) {
+    for shim in shims(container, folder) {
+        if let Err(error) = shim.signal(libc::SIGKILL) {
+            warn!(pid = shim.pid, %error, "an abandoned shim cannot be killed");
         }
     }
 }

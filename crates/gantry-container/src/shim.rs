@@ -26,9 +26,17 @@ pub struct Shim {
     folder: AsyncFd<OwnedFd>,
 }
 
+/// What a successor is given.
+#[derive(Debug)]
+pub struct Adopt {
+    /// The terminal's master side.
+    pub terminal: Option<OwnedFd>,
+}
+
 impl Shim {
     /// Executes `shim CONTAINER BUNDLE RUNTIME` in the process's folder, as leader of a process group of its
-    /// own, so that what a terminal sends to the daemon does not reach it.
+    /// own, so that what a terminal sends to the daemon does not reach it. With `adopt` it becomes the successor
+    /// of one that has died: it makes no process but takes over the one that runs, and its terminal.
     ///
     /// # Errors
     /// [`Error::ShimNotInstalled`] or [`Error::ShimSpawn`].
@@ -38,14 +46,22 @@ impl Shim {
         bundle: &str,
         runtime: &str,
         dir: &ProcessDir,
+        adopt: Option<Adopt>,
     ) -> Result<Self> {
         let failed = |source: io::Error| Error::ShimSpawn { shim: shim.to_owned(), source };
         let (ready_read, ready_write) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
         let folder = watch_folder(dir).map_err(failed)?;
         let mut command = Command::new(shim);
+        if adopt.is_some() {
+            command.arg("--adopt");
+        }
+        let terminal = adopt.and_then(|adopt| adopt.terminal);
         command.args([container.as_str(), bundle, runtime]).current_dir(dir.path()).process_group(0);
-        command.stdin(Stdio::null()).stdout(ready_write).stderr(Stdio::null());
+        command
+            .stdin(terminal.map_or_else(Stdio::null, Stdio::from))
+            .stdout(ready_write)
+            .stderr(Stdio::null());
         let child = tokio::process::Command::from(command).spawn().map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => Error::ShimNotInstalled(shim.to_owned()),
             _ => failed(source),
@@ -102,6 +118,12 @@ impl Shim {
     /// How the shim ended; `None` when it has not within `limit`.
     pub async fn ended(&mut self, limit: Duration) -> Option<ExitStatus> {
         tokio::time::timeout(limit, self.child.wait()).await.ok().and_then(io::Result::ok)
+    }
+
+    /// Its pid, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<i32> {
+        self.child.id().and_then(|pid| i32::try_from(pid).ok())
     }
 
     /// Lets go of the start's descriptors; what remains is a child to be reaped.

@@ -4,7 +4,7 @@
 use crate::cgroup::OomWatch;
 use crate::container::Container;
 use crate::error::{Error, Result};
-use crate::exit::ExitWatch;
+use crate::exit::{Adoption, ExitWatch};
 use crate::process::{Identity, Process};
 use crate::runtime;
 use crate::shim::Shim;
@@ -80,8 +80,14 @@ impl Attempt<'_> {
         let (exit, control) = self.open_fifos()?;
         let container = self.container;
         let bundle = &container.record().bundle;
-        let spawned =
-            Shim::spawn(container.shim(), container.id(), bundle, &container.runtime().program, &self.dir)?;
+        let spawned = Shim::spawn(
+            container.shim(),
+            container.id(),
+            bundle,
+            &container.runtime().program,
+            &self.dir,
+            None,
+        )?;
         let shim = self.shim.insert(spawned);
         step(&self.id, "spawned");
         shim.created(&self.dir).await?;
@@ -96,6 +102,8 @@ impl Attempt<'_> {
             self.unblock_init().await?;
         }
         step(&self.id, "running");
+        let (holders, adoption) =
+            Adoption::of(container, &self.record, || self.shim.as_ref().and_then(Shim::pid));
         let process = Process {
             container: container.id().clone(),
             id: self.id.clone(),
@@ -103,6 +111,7 @@ impl Attempt<'_> {
             identity: identity.clone(),
             dir: self.dir.clone(),
             control,
+            holders,
         };
         let watch = ExitWatch {
             container: container.id().clone(),
@@ -112,6 +121,7 @@ impl Attempt<'_> {
             shim: self.shim.take().map(Shim::into_child),
             identity,
             runtime: container.runtime().clone(),
+            adoption,
         };
         Ok(Started { process, exit: watch, oom })
     }

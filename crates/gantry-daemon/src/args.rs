@@ -2,6 +2,7 @@
 
 use crate::duration::parse_go_duration;
 use clap::{ArgAction, Parser, ValueEnum};
+use gantry_container::OnShimDeath;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,6 +53,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SHIM")]
     pub shim: String,
 
+    /// What becomes of a process whose shim dies: it is killed (status 137), or lives on beside a new shim
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "kill")]
+    pub on_shim_death: ShimDeath,
+
     /// How long a start may take, such as 30s or 2m
     #[arg(long, value_name = "DURATION", value_parser = parse_go_duration, default_value = "30s")]
     pub start_timeout: Duration,
@@ -67,6 +72,24 @@ pub(crate) struct Args {
     /// Print the version
     #[arg(long, short, action = ArgAction::Version)]
     version: Option<bool>,
+}
+
+/// What becomes of a process whose shim dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShimDeath {
+    /// It is killed.
+    Kill,
+    /// It lives on.
+    Adopt,
+}
+
+impl From<ShimDeath> for OnShimDeath {
+    fn from(death: ShimDeath) -> Self {
+        match death {
+            ShimDeath::Kill => Self::Kill,
+            ShimDeath::Adopt => Self::Adopt,
+        }
+    }
 }
 
 /// How log lines look.

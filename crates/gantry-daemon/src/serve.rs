@@ -40,6 +40,7 @@ pub(crate) async fn serve(args: &Args, names: &Names) -> Result<(), Error> {
             runtime: Runtime::new(args.runtime.clone(), args.runtime_args.clone()),
             shim: args.shim.clone(),
             start_timeout: args.start_timeout,
+            on_shim_death: args.on_shim_death.into(),
             cgroups: Cgroups::discover(),
         },
         retain_events: args.retain_events(),

@@ -56,7 +56,7 @@ async fn one(shared: &Arc<Shared>, id: ContainerId) {
             }
             Err(error) => {
                 let folder = container.dir().process(&process);
-                restore::kill_shims(folder.path());
+                restore::kill_shims(&id, folder.path());
                 set_aside(shared, folder.path(), &error);
             }
         }
@@ -72,7 +72,7 @@ async fn one(shared: &Arc<Shared>, id: ContainerId) {
 }
 
 async fn remove(container: &Container) {
-    restore::kill_shims(container.dir().process(&ProcessId::init()).path());
+    restore::kill_shims(container.id(), container.dir().process(&ProcessId::init()).path());
     if let Err(error) = container.delete_from_runtime().await {
         warn!(container = %container.id(), %error, "the runtime cannot delete the container");
     }
@@ -91,7 +91,7 @@ async fn set_aside_container(
 ) {
     let dir = shared.settings.state.container(id);
     for process in dir.processes().unwrap_or_default() {
-        restore::kill_shims(dir.process(&process).path());
+        restore::kill_shims(id, dir.process(&process).path());
     }
     let delete = runtime.delete(id, true);
     let limit = gantry_container::runtime::LIMIT;

@@ -42,8 +42,10 @@ impl Actor {
 
     pub(super) async fn exec_exited(&mut self, id: &ProcessId, status: ExitStatus) {
         let Some(process) = self.processes.remove(id) else { return };
+        let key = ProcessKey::of(&process.identity);
+        drop(process);
         start::step(id, "ended");
-        self.report_exit(id, status, ProcessKey::of(&process.identity)).await;
+        self.report_exit(id, status, key).await;
     }
 
     /// Execs that init's end has not ended: without a pid namespace of its own, the kernel does not.
@@ -70,7 +72,10 @@ impl Actor {
         self.shared.forget(id);
         if let Some(init) = self.processes.remove(&ProcessId::init()) {
             self.remember(&init, status);
-            self.report_exit(&init.id, status, ProcessKey::of(&init.identity)).await;
+            let key = ProcessKey::of(&init.identity);
+            // Whatever the daemon held open for its clients goes before they hear of the end.
+            drop(init);
+            self.report_exit(&ProcessId::init(), status, key).await;
         }
     }
 
