@@ -5,6 +5,8 @@
 //! it gets the access (`1` mknod, `2` read, `4` write) in the upper half and the type (`1` block, `2` char) in the
 //! lower half of its first word, then major and minor, and answers 1 for yes.
 
+use std::os::fd::AsFd;
+
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
 
 use crate::cgroup::{Cgroup, step, write};
@@ -91,11 +93,8 @@ impl Cgroup {
             let dir = self.controller("devices").unwrap_or_default();
             let program =
                 sys::load_device_program(&program(&rules)).map_err(step("load device rules of", &dir))?;
-            return sys::attach_device_program(
-                std::os::fd::AsFd::as_fd(&cgroup),
-                std::os::fd::AsFd::as_fd(&program),
-            )
-            .map_err(step("set device rules of", dir));
+            return sys::attach_device_program(cgroup.as_fd(), program.as_fd())
+                .map_err(step("set device rules of", dir));
         }
         let Some(dir) = self.controller("devices") else { return Ok(()) };
         for rule in rules {
@@ -151,8 +150,13 @@ fn program(rules: &[Rule]) -> Vec<u64> {
                 *instruction |= ((length - place - 1) as u64 & 0xffff) << 16;
             }
         }
+        let always = tests.is_empty();
         code.extend(tests);
         code.extend([move_imm(0, i32::from(rule.allow)), EXIT]);
+        if always {
+            // The kernel refuses a program with instructions that are never reached.
+            return code;
+        }
     }
     code.extend([move_imm(0, 1), EXIT]);
     code
@@ -205,6 +209,47 @@ mod tests {
         assert_eq!(Rule::new(true, 'c', Some(1), None, "rw").line(), "c 1:* rw");
         assert_eq!(Rule::new(true, 'b', Some(-1), Some(7), "m").line(), "b *:7 m");
         assert_eq!(Rule::new(false, 'a', None, None, "rwm").line(), "a");
+    }
+
+    /// A cgroup of version 2 that is removed at the end; none without root or where none is mounted.
+    struct Throwaway(std::path::PathBuf);
+    impl Throwaway {
+        fn new() -> Option<Self> {
+            let roots = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(std::path::Path::new);
+            let root = roots.iter().find(|root| root.join("cgroup.controllers").exists());
+            if !rustix::process::geteuid().is_root() || root.is_none() {
+                println!("skipped: needs root and a cgroup hierarchy of version 2");
+                return None;
+            }
+            let dir = root?.join(format!("gantry-devices-{}", std::process::id()));
+            std::fs::create_dir(&dir).unwrap();
+            Some(Self(dir))
+        }
+    }
+    impl Drop for Throwaway {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir(&self.0);
+        }
+    }
+
+    #[test]
+    fn the_program_filters_as_version_1_does() {
+        let Some(cgroup) = Throwaway::new() else { return };
+        let rules = all_rules(&[serde_json::from_str(r#"{"allow": false, "access": "rwm"}"#).unwrap()]);
+        let program = sys::load_device_program(&program(&rules)).unwrap();
+        let dir = std::fs::File::open(&cgroup.0).unwrap();
+        sys::attach_device_program(dir.as_fd(), program.as_fd()).unwrap();
+        let can = |command: &str| {
+            let join = format!("echo 0 > {}/cgroup.procs && {command}", cgroup.0.display());
+            let mut shell = std::process::Command::new("sh");
+            shell.args(["-c", &join]).stderr(std::process::Stdio::null());
+            shell.stdout(std::process::Stdio::null()).status().unwrap().success()
+        };
+        assert!(can("head -c 1 /dev/zero && echo x > /dev/null"));
+        assert!(!can("head -c 1 /dev/kmsg"));
+        let node = tempfile::tempdir().unwrap().path().join("node");
+        assert!(can(&format!("mkdir -p {0} && mknod {0}/n c 1 11", node.display())));
+        let _ = std::fs::remove_dir_all(node);
     }
 
     #[test]

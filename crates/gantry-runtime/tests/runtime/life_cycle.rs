@@ -113,6 +113,36 @@ fn the_process_has_the_environment_user_and_home_that_were_asked_for() {
 }
 
 #[test]
+fn a_missing_working_directory_is_made() {
+    let Some(sandbox) = Sandbox::new(&["pwd"]) else { return };
+    sandbox.configure(|config| config["process"]["cwd"] = "/srv/new".into());
+    assert_eq!(sandbox.run_container().ok(), "/srv/new\n");
+    assert!(sandbox.rootfs().join("srv/new").is_dir());
+    sandbox.configure(|config| config["process"]["cwd"] = "/proc/new".into());
+    let error = sandbox.run_container().err();
+    assert!(error.contains("process.cwd /proc/new"), "{error}");
+}
+
+#[test]
+fn a_configuration_of_the_0_2_line_runs() {
+    let Some(sandbox) = Sandbox::new(&["cat", "/proc/self/oom_score_adj"]) else { return };
+    let most = u64::MAX;
+    sandbox.configure(|config| {
+        config["ociVersion"] = "0.6.0-dev".into();
+        config["platform"] = serde_json::json!({"os": "linux", "arch": "amd64"});
+        config["process"]["capabilities"] = serde_json::json!(["CAP_KILL"]);
+        config["linux"]["rootfsPropagation"] = "rslave".into();
+        config["linux"]["resources"] = serde_json::json!({
+            "devices": [{"allow": false, "access": "rwm"}], "disableOOMKiller": false, "oomScoreAdj": 100,
+            "memory": {"limit": 33_554_432, "reservation": 0, "swap": most, "kernel": 0, "swappiness": most},
+            "cpu": {"shares": 0, "quota": 0, "period": 0, "cpus": "", "mems": ""},
+            "pids": {"limit": 0}, "blockIO": {"weight": 0}
+        });
+    });
+    assert_eq!(sandbox.run_container().ok(), "100\n");
+}
+
+#[test]
 fn signals_have_their_default_action() {
     let Some(sandbox) = Sandbox::new(&["cat", "/proc/self/status"]) else { return };
     let printed = sandbox.run_container().ok();

@@ -79,6 +79,17 @@ fn an_exec_has_a_terminal_of_its_own() {
 }
 
 #[test]
+fn the_terminal_belongs_to_the_user_of_the_process() {
+    let script = "stat -c %u:%g:%a /dev/pts/0; echo reopened > /dev/pts/0";
+    let Some(sandbox) = Sandbox::new(&["sh", "-c", script]) else { return };
+    sandbox.configure(|config| {
+        config["process"]["terminal"] = true.into();
+        config["process"]["user"] = serde_json::json!({"uid": 1000, "gid": 1000});
+    });
+    assert_eq!(sandbox.run_container().ok(), "1000:5:620\r\nreopened\r\n");
+}
+
+#[test]
 fn in_the_foreground_the_terminal_is_served() {
     let Some(sandbox) = Sandbox::new(&["sh", "-c", "readlink /proc/self/fd/1; exit 3"]) else { return };
     sandbox.configure(|config| config["process"]["terminal"] = true.into());
