@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::listen::{Listener, listen};
 use crate::lock::StateDirLock;
 use crate::names::Names;
-use gantry_api::server::{Api, Containers, Health, Version};
+use gantry_api::server::{AnyAuthority, Api, Containers, Health, ReadableMessages, Version};
 use gantry_container::Settings;
 use gantry_container::cgroup::Cgroups;
 use gantry_oci::Runtime;
@@ -18,8 +18,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
-use tokio_stream::Stream;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tokio_stream::{Stream, StreamExt};
 use tonic::transport::Server;
 use tonic::transport::server::{Connected, Router};
 use tracing::{info, warn};
@@ -50,9 +50,9 @@ pub(crate) async fn serve(args: &Args, names: &Names) -> Result<(), Error> {
     tokio::spawn(announce(supervisor.clone()));
 
     let router = Server::builder()
-        .add_service(Health::service())
-        .add_service(Containers::service(supervisor.clone()))
-        .add_service(Api::service(supervisor, version(names)));
+        .add_service(ReadableMessages(Health::service()))
+        .add_service(ReadableMessages(Containers::service(supervisor.clone())))
+        .add_service(ReadableMessages(Api::service(supervisor, version(names))));
     let stop = async move {
         let name = stop.received().await;
         info!("stopping {} after receiving {name}; containers keep running", names.program);
@@ -61,7 +61,10 @@ pub(crate) async fn serve(args: &Args, names: &Names) -> Result<(), Error> {
         Listener::Unix(listener, path) => {
             (run(router, UnixListenerStream::new(listener), stop).await, Some(path))
         }
-        Listener::Tcp(listener) => (run(router, TcpListenerStream::new(listener), stop).await, None),
+        Listener::Tcp(listener) => {
+            let incoming = TcpListenerStream::new(listener).map(|accepted| accepted.map(AnyAuthority::new));
+            (run(router, incoming, stop).await, None)
+        }
     };
     if let Some(path) = socket
         && let Err(error) = std::fs::remove_file(&path)

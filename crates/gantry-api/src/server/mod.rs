@@ -1,16 +1,21 @@
 //! Adapters from the wire to the supervisor. They translate and hold no state.
 //!
 //! [`api`] is `types.API`, [`containers`] what goes beyond it, [`health`] the standard health service, [`status`] the one table from errors to gRPC
-//! codes.
+//! codes. Two of them are about transport: [`authority`] and [`messages`] make clients of 2016 and 2017
+//! understood, and understand us.
 
 mod api;
+mod authority;
 mod containers;
 mod convert;
 mod events;
 mod health;
+mod messages;
 mod stats;
 mod status;
 
 pub use api::{Api, Version};
+pub use authority::AnyAuthority;
 pub use containers::Containers;
 pub use health::Health;
+pub use messages::ReadableMessages;
