@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Lists what tests and the tour could have left on this machine, one fact a line: processes of throw-away daemons,
-# mounts and files in their temporary folders, cgroups. Prints nothing on a clean machine.
+# mounts and files in their temporary folders, cgroups. Prints nothing on a clean machine; a real Gantry's cgroups are
+# listed too.
 set -euo pipefail
 
 # What a temporary folder and a cgroup of ours is called: gantry-test-XXXX, gantry-tour-XXXX.
@@ -15,5 +16,5 @@ for process in /proc/[0-9]*; do
     echo "process ${process#/proc/}: $(tr '\0' ' ' <"$process/cmdline" 2>/dev/null)"
 done
 awk '{ print "mount " $5 }' /proc/self/mountinfo | grep -E "$name" || true
-find /sys/fs/cgroup -mindepth 1 -type d 2>/dev/null | grep -E "$name" | sed 's/^/cgroup /' || true
+find /sys/fs/cgroup -mindepth 1 -type d 2>/dev/null | grep -E "$name|/gantry(/|$)" | sed 's/^/cgroup /' || true
 find "${TMPDIR:-/tmp}" -maxdepth 1 -regextype posix-extended -regex ".*/$name.*" 2>/dev/null | sed 's/^/file /' || true

@@ -4,6 +4,8 @@
 # The integration tests (crates/gantry-testkit/tests) drive the binaries of scripts/build.sh and need root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/parent-cgroups.sh
+. scripts/parent-cgroups.sh
 
 if [[ $(id -u) != 0 ]]; then
     echo "test: the tests make containers, which needs root: run them as root (sudo make test)" >&2
@@ -14,11 +16,13 @@ GANTRY_BIN_DIR=$(realpath "${CARGO_TARGET_DIR:-target}/gantry/bin")
 export GANTRY_BIN_DIR
 
 before=$(scripts/leftovers.sh)
+cgroups_before=$(gantry_cgroups)
 if cargo nextest --version >/dev/null 2>&1; then
     cargo nextest run --locked --workspace --config-file scripts/nextest.toml --no-fail-fast "$@"
 else
     cargo test --locked --workspace --no-fail-fast "$@"
 fi
+remove_gantry_cgroups_except "$cgroups_before"
 after=$(scripts/leftovers.sh)
 
 left=$(comm -13 <(sort <<<"$before") <(sort <<<"$after"))

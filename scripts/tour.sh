@@ -3,6 +3,8 @@
 # nothing of it is left. Needs root and the programs of scripts/build.sh. Each command is shown before it runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/parent-cgroups.sh
+. scripts/parent-cgroups.sh
 
 if [[ $(id -u) != 0 ]]; then
     echo "tour: containers need root: run this as root, for example with sudo" >&2
@@ -33,18 +35,17 @@ fi
 
 say() { printf '\n%s# %s%s\n' "$dim" "$*" "$plain"; }
 
-# Shows a command as one would type it.
-show() {
-    local word line=
+# Shows a command line as one would type it.
+show() { printf '%s$ %s%s\n' "$bold" "$*" "$plain"; }
+
+# Shows a command and runs it.
+run() {
+    local word line=()
     for word in "$@"; do
         [[ $word =~ ^[A-Za-z0-9_./:=@%+,-]+$ ]] || word="'$word'"
-        line+=" $word"
+        line+=("$word")
     done
-    printf '%s$%s%s\n' "$bold" "$line" "$plain"
-}
-
-run() {
-    show "$@"
+    show "${line[@]}"
     "$@"
 }
 
@@ -73,7 +74,7 @@ wait_until() {
 
 start_daemon() {
     local command=(gantryd --listen "$GANTRY_ADDRESS" --state-dir "$dir/state" --runtime-args --root="$dir/runtime")
-    show "${command[@]}" '&'
+    show "${command[*]} &"
     "${command[@]}" >>"$log" 2>&1 </dev/null &
     daemon=$!
     wait_until gantry version || fail "the daemon did not come up within ten seconds"
@@ -103,16 +104,8 @@ tour_processes() {
 tour_mounts() { awk '{ print $5 }' /proc/self/mountinfo | grep -F "$name" || true; }
 tour_cgroups() { find /sys/fs/cgroup -mindepth 1 -depth -type d -path "*/$name*" 2>/dev/null || true; }
 
-# The client puts containers below a cgroup `gantry`, which stays. One that the tour did not find at its start, it
-# takes away; a container of somebody else's in it keeps the kernel from removing it.
-gantry_cgroups() { find /sys/fs/cgroup -mindepth 1 -type d -name gantry 2>/dev/null | sort || true; }
 cgroups_before=$(gantry_cgroups)
 readonly cgroups_before
-remove_parent_cgroups() {
-    comm -13 <(echo "$cgroups_before") <(gantry_cgroups) | while read -r cgroup; do
-        rmdir "$cgroup" 2>/dev/null || true
-    done
-}
 
 # Whatever happened: nothing of the tour stays.
 clean_up() {
@@ -128,7 +121,7 @@ clean_up() {
     wait_until is_empty tour_processes
     tour_mounts | sort -r | while read -r mount; do umount -l "$mount"; done
     tour_cgroups | while read -r cgroup; do rmdir "$cgroup"; done
-    remove_parent_cgroups
+    remove_gantry_cgroups_except "$cgroups_before"
     rm -rf "$dir"
     exit "$status"
 }
@@ -142,7 +135,7 @@ check_nothing_left() {
     for what in processes mounts cgroups; do
         wait_until is_empty "tour_$what" || fail "$what left: $("tour_$what" | tr '\n' ' ')"
     done
-    remove_parent_cgroups
+    remove_gantry_cgroups_except "$cgroups_before"
     rm -rf "$dir"
     is_empty find "${TMPDIR:-/tmp}" -maxdepth 1 -name "$name*" || fail "files left in ${TMPDIR:-/tmp}"
 }
@@ -151,8 +144,8 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-say "A private daemon: its socket and everything that it remembers are in $dir."
-show export "GANTRY_ADDRESS=$GANTRY_ADDRESS"
+say "A private daemon. Its socket and all that it remembers are in a temporary folder; the programs are in ${bin#"$PWD/"}."
+show "export GANTRY_ADDRESS=$GANTRY_ADDRESS"
 start_daemon
 run gantry version
 
@@ -160,10 +153,10 @@ say "A first container, from a small demo root. Its output is ours, and --rm lea
 run gantry run --rm
 
 say "It ends with the status of its command."
-run_expecting 7 gantry run --rm sh -c 'echo to stderr >&2; exit 7'
+run_expecting 7 gantry run --rm sh -c 'echo something went wrong; exit 7'
 
 say "One in the background."
-run gantry run -d --name "$name" sh -c 'i=0; while sleep 0.2; do i=$((i + 1)); echo "line $i"; done'
+run gantry run -d --name "$name" sh -c 'while date +%T; do sleep 0.1; done'
 run gantry ps
 
 say "Another process in it sees what it sees: its own processes, its own host name."
@@ -171,13 +164,13 @@ run gantry exec "$name" ps
 run_expecting 3 gantry exec "$name" sh -c 'hostname; exit 3'
 
 say "The daemon dies without a warning. The container does not notice, and the next daemon takes it up again."
-show kill -9 '$(pidof gantryd)'
-kill -9 "$daemon"
-wait "$daemon" 2>/dev/null || true
+show "kill -9 $daemon"
+# In braces, so that bash's own note on the killed job goes nowhere.
+{ kill -9 "$daemon" && wait "$daemon"; } 2>/dev/null || true
 start_daemon
 run gantry ps
 run gantry exec "$name" echo 'still here'
-show gantry logs "$name" '| tail -n 3'
+show "gantry logs $name | tail -n 3"
 gantry logs "$name" | tail -n 3
 
 say "The end."
