@@ -59,7 +59,8 @@ pub(crate) async fn serve(args: &Args, names: &Names) -> Result<(), Error> {
     };
     let (result, socket) = match listener {
         Listener::Unix(listener, path) => {
-            (run(router, UnixListenerStream::new(listener), stop).await, Some(path))
+            let incoming = UnixListenerStream::new(listener).map(|accepted| accepted.map(AnyAuthority::new));
+            (run(router, incoming, stop).await, Some(path))
         }
         Listener::Tcp(listener) => {
             let incoming = TcpListenerStream::new(listener).map(|accepted| accepted.map(AnyAuthority::new));
