@@ -74,7 +74,10 @@ async fn watch(client: &Client, args: &Args, since: Option<Timestamp>) -> Result
     while let Some(event) = stream.message().await.map_err(failed)? {
         show(&event, args.format)?;
     }
-    Ok(())
+    Err(Error::impossible(
+        format!("the daemon at {} has stopped", client.address()),
+        "`gantry events --since` shows what is missed meanwhile",
+    ))
 }
 
 fn show(event: &Event, format: Format) -> Result<(), Error> {

@@ -81,7 +81,7 @@ fn hello(out: &mut impl Write) -> io::Result<u8> {
          \x20 gantry ps                          what runs\n\
          \x20 gantry exec one id                 a command in it\n\
          \x20 gantry rm -f one                   end it\n\n\
-         With busybox-static installed on the host, `gantry run -it` gives a shell."
+         With busybox-static installed on the host, `gantry run --rm -it` gives a shell."
     )?;
     Ok(0)
 }
