@@ -53,6 +53,7 @@ impl Shim {
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
         let folder = watch_folder(dir).map_err(failed)?;
         let mut command = Command::new(shim);
+        gantry_oci::forget_service_manager(&mut command);
         if adopt.is_some() {
             command.arg("--adopt");
         }

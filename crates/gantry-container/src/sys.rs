@@ -1,9 +1,19 @@
-//! What neither `rustix` nor `tokio` offers safely. All `unsafe` of this crate is here.
+//! What neither `rustix` nor `tokio` offers (safely). All `unsafe` of this crate is here.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+/// Makes the C library's `posix_spawn` with a working directory part of this program. The standard library spawns
+/// a child by it only if it finds it, and in a static program it is not there unless somebody asks for it. Without
+/// it each shim costs a fork of the whole daemon.
+#[cfg(target_env = "gnu")]
+#[used]
+static SPAWN_WITH_FOLDER: unsafe extern "C" fn(
+    *mut libc::posix_spawn_file_actions_t,
+    *const libc::c_char,
+) -> libc::c_int = libc::posix_spawn_file_actions_addchdir_np;
 
 /// Puts a descriptor into the daemon's one epoll set, for readiness to read and for hang-up.
 pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {

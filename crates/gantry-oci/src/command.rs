@@ -81,6 +81,7 @@ impl Runtime {
 
     fn command(&self, log: Option<Logging<'_>>, subcommand: &str) -> Command {
         let mut command = Command::new(&self.program);
+        forget_service_manager(&mut command);
         if let Some(Logging(path)) = log {
             command.arg("--log").arg(path).args(["--log-format", "json"]);
         }
@@ -189,6 +190,16 @@ impl Runtime {
     #[must_use]
     pub fn update(&self, id: &ContainerId) -> Command {
         self.simple("update", &["-r", "-"], id)
+    }
+}
+
+/// Takes away the variables by which a service manager talks to the daemon alone (sd_notify(3),
+/// sd_listen_fds(3)): a runtime that finds `NOTIFY_SOCKET` hands it on to the container.
+pub fn forget_service_manager(command: &mut Command) {
+    for variable in
+        ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID"]
+    {
+        command.env_remove(variable);
     }
 }
 

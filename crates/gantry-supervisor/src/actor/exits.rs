@@ -111,7 +111,11 @@ impl Actor {
             |error| warn!(%container, %process, %error, "an ended process's folder cannot be moved"),
         );
         start::step(process, "buried");
-        self.shared.log.append(exit_event(container.as_str(), process.as_str(), status, key)).await;
+        // Only where moving it failed can a folder have survived its own report.
+        let known = || self.shared.log.knows(EventKind::Exit, container.as_str(), process.as_str(), key);
+        if tombstone.is_ok() || !known() {
+            self.shared.log.append(exit_event(container.as_str(), process.as_str(), status, key)).await;
+        }
         start::step(process, "exit-logged");
         info!(%container, %process, %status, "exited");
         match tombstone {
