@@ -15,6 +15,7 @@ pub mod fifo;
 pub mod id;
 pub mod layout;
 pub mod log;
+pub mod pidfd;
 pub mod proc;
 pub mod ready;
 pub mod records;

@@ -1,6 +1,7 @@
 //! How a process ended, in the one byte that the wire and `exitStatus` have for it.
 
 use std::fmt;
+use std::os::unix::process::ExitStatusExt;
 
 /// 0 to 255: the exit code, or 128 plus the signal's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +23,17 @@ impl ExitStatus {
     #[must_use]
     pub fn from_signal(signal: i32) -> Self {
         Self(signal.to_le_bytes()[0].wrapping_add(128))
+    }
+
+    /// What wait(2), or [`crate::pidfd::exit_status`], said of a process that has ended.
+    #[must_use]
+    pub fn from_wait_status(raw: i32) -> Self {
+        let status = std::process::ExitStatus::from_raw(raw);
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Self::from_code(code),
+            (None, Some(signal)) => Self::from_signal(signal),
+            (None, None) => Self::UNKNOWN,
+        }
     }
 
     /// The number for the wire.
@@ -69,5 +81,14 @@ mod tests {
     fn keeps_the_low_byte() {
         assert_eq!(ExitStatus::from_code(256 + 7).get(), 7);
         assert_eq!(ExitStatus::from_signal(15).get(), 143);
+    }
+
+    #[test]
+    fn wait_statuses_are_codes_or_signals() {
+        // Exit 42; SIGSEGV with a core; stopped, which is no end.
+        let known = [(0x2a00, 42), (0x8b, 139), (9, 137), (0x137f, 255)];
+        for (raw, expected) in known {
+            assert_eq!(ExitStatus::from_wait_status(raw).get(), expected, "{raw:#x}");
+        }
     }
 }
