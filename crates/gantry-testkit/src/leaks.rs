@@ -62,10 +62,12 @@ fn facts(scratch: &Scratch) -> BTreeSet<String> {
     processes.chain(mounts).chain(cgroups).chain(files).collect()
 }
 
-/// Files that a running daemon or runtime makes once and keeps: the event log, the folder through which ended
-/// containers go (empty, or its content is listed), and crun's cache of seccomp programs.
+/// Files that a running daemon or runtime makes and keeps, a bounded number of them: the event log, how containers
+/// ended, the folder through which ended containers go (empty, or its content is listed), and crun's cache of seccomp
+/// programs.
 fn is_expected(file: &Path) -> bool {
     file == Path::new("@ended")
+        || file.starts_with("@records")
         || file.starts_with(".cache")
         || (file.components().count() == 1
             && file.to_str().is_some_and(|name| name.starts_with("events.log")))

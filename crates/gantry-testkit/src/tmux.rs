@@ -3,6 +3,7 @@
 use crate::wait::try_wait_for;
 use crate::{Finished, Scratch, finish};
 use std::ffi::OsStr;
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ impl Tmux {
         // The option must be there before the program can end.
         start.args(["new-session", "-d", "-x", "80", "-y", "24", "sleep 1000", ";"]);
         start.args(["set-option", "-g", "remain-on-exit", "on", ";"]);
-        start.args(["respawn-pane", "-k", &shell_line(command)]);
+        start.args(["respawn-pane", "-k", &tmux.shell_line(command)]);
         finish(&mut start, TMUX_TIMEOUT).expect_code(0);
         tmux
     }
@@ -74,10 +75,7 @@ impl Tmux {
     /// With the screen, when it does not end within `timeout`.
     #[must_use]
     pub fn wait_for_exit(&self, timeout: Duration) -> i32 {
-        let status = try_wait_for(timeout, || {
-            let answer = self.run(["display-message", "-p", "#{pane_dead} #{pane_dead_status}"]);
-            answer.success().trim().strip_prefix("1 ")?.parse().ok()
-        });
+        let status = try_wait_for(timeout, || fs::read_to_string(self.status()).ok()?.trim().parse().ok());
         status.unwrap_or_else(|| panic!("it still runs after {timeout:?}; the screen:\n{}", self.screen()))
     }
 
@@ -94,6 +92,18 @@ impl Tmux {
     fn socket(&self) -> PathBuf {
         self.scratch.path().join("tmux.sock")
     }
+
+    /// The file with the program's exit status. tmux 3.3 sometimes does not reap what has ended and then never knows it.
+    fn status(&self) -> PathBuf {
+        self.scratch.path().join("tmux.status")
+    }
+
+    /// A line for tmux's shell that runs the command and writes down its status.
+    fn shell_line(&self, command: &Command) -> String {
+        let words = std::iter::once(command.get_program()).chain(command.get_args()).map(quoted);
+        let words: Vec<String> = words.collect();
+        format!("{}; echo $? >{}", words.join(" "), quoted(self.status().as_os_str()))
+    }
 }
 
 impl Drop for Tmux {
@@ -103,12 +113,8 @@ impl Drop for Tmux {
     }
 }
 
-/// The command as a line for tmux's shell.
-fn shell_line(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let quoted: Vec<String> =
-        words.map(|word| format!("'{}'", word.to_string_lossy().replace('\'', r"'\''"))).collect();
-    format!("exec {}", quoted.join(" "))
+fn quoted(word: &OsStr) -> String {
+    format!("'{}'", word.to_string_lossy().replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

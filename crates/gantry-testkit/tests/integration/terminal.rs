@@ -20,15 +20,17 @@ fn a_shell_in_a_terminal(runtime: Runtime) {
     tmux.send_line("sleep 0.3; stty size");
     tmux.wait_for_text("30 100", SOON);
 
-    // Ctrl-C ends what runs in the foreground, and neither the shell nor the client.
-    tmux.send_line("clear; sleep 1000; echo status $?");
+    // Ctrl-C ends what runs in the foreground, and neither the shell nor the client. It is the sleeper itself that
+    // says it is there: the shell says so too early, before it has given it the terminal.
+    tmux.send_line("clear; sh -c \"echo slee''ping; exec sleep 1000\"");
+    tmux.wait_for_text("sleeping", SOON);
     tmux.send_keys(&["C-c"]);
     tmux.wait_for_text("^C", SOON);
     tmux.send_line("echo still $((40 + 2))");
     tmux.wait_for_text("still 42", SOON);
 
     // Ctrl-D on an empty line ends the shell with the last status.
-    tmux.send_line("sh -c 'echo la''st; exit 5'");
+    tmux.send_line("sh -c \"echo la''st; exit 5\"");
     tmux.wait_for_text("last\nready>", SOON);
     tmux.send_keys(&["C-d"]);
     assert_eq!(tmux.wait_for_exit(SOON), 5, "{}", tmux.screen());
