@@ -129,7 +129,11 @@ fn executable(path: &Path) -> io::Result<()> {
     if metadata.is_dir() || metadata.permissions().mode() & 0o111 == 0 {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
-    Ok(rustix::fs::accessat(rustix::fs::CWD, path, Access::EXEC_OK, rustix::fs::AtFlags::EACCESS)?)
+    match rustix::fs::accessat(rustix::fs::CWD, path, Access::EXEC_OK, rustix::fs::AtFlags::EACCESS) {
+        Err(rustix::io::Errno::ACCESS) => Err(io::ErrorKind::PermissionDenied.into()),
+        // The container's seccomp filter may not know the call and refuse it; then execve will tell.
+        _ => Ok(()),
+    }
 }
 
 /// The kernel's reason in lower case and without Rust's number after it, as Go prints it.

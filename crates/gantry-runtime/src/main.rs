@@ -37,6 +37,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = args::Cli::read();
     trace::install(cli.global.debug);
+    if std::env::current_dir().is_err() {
+        // The directory was removed under us. Relative paths fail then, but nothing else need to.
+        let _ = std::env::set_current_dir("/");
+    }
     match commands::run(&cli) {
         Ok(code) => code,
         Err(error) => {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::Sandbox;
+use crate::harness::{Sandbox, is_running};
 
 #[track_caller]
 fn create_fails(sandbox: &Sandbox, words: &str) {
@@ -80,9 +80,38 @@ fn a_bundle_without_configuration_or_rootfs_is_named() {
 #[test]
 fn limits_that_fail_leave_nothing() {
     let Some(sandbox) = Sandbox::new(&["true"]) else { return };
-    sandbox
-        .configure(|config| config["linux"]["resources"]["memory"] = serde_json::json!({"swappiness": 1000}));
-    create_fails(&sandbox, "swappiness");
+    sandbox.configure(|config| config["linux"]["resources"]["cpu"] = serde_json::json!({"cpus": "99999"}));
+    create_fails(&sandbox, "cpuset.cpus");
+}
+
+#[test]
+fn an_interrupted_creation_is_cleared_by_force() {
+    let Some(sandbox) = Sandbox::new(&["sleep", "1000"]) else { return };
+    let id = sandbox.id();
+    sandbox.create(&id).ok();
+    let pid = sandbox.pid(&id);
+    // As if `create` had been killed before it wrote this.
+    fs::remove_file(sandbox.state_dir().join(&id).join("state.json")).unwrap();
+    assert!(sandbox.run(&["start", &id]).err().contains("still being created"));
+    assert!(sandbox.run(&["delete", &id]).err().contains("delete --force"));
+    sandbox.end(&id);
+    assert!(!is_running(pid));
+}
+
+#[test]
+fn a_removed_working_directory_is_no_obstacle() {
+    let Some(sandbox) = Sandbox::new(&["true"]) else { return };
+    let directory = sandbox.path("gone");
+    fs::create_dir(&directory).unwrap();
+    let leave = directory.clone();
+    let (id, bundle) = (sandbox.id(), sandbox.bundle());
+    let outcome = sandbox.run_with(&["run", "-b", bundle.to_str().unwrap(), &id], move |command| {
+        command.current_dir(&leave);
+        let remove = move || fs::remove_dir(&leave);
+        // SAFETY: the closure removes a directory; no other thread of the parent holds what it needs.
+        unsafe { std::os::unix::process::CommandExt::pre_exec(command, remove) };
+    });
+    outcome.ok();
 }
 
 #[test]
