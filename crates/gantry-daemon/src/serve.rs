@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::listen::{Listener, listen};
 use crate::lock::StateDirLock;
 use crate::names::Names;
-use gantry_api::server::{AnyAuthority, Api, Containers, Health, ReadableMessages, Version};
+use gantry_api::server::{AnyAuthority, Api, Containers, Health, ReadableMessagesLayer, Version};
 use gantry_container::Settings;
 use gantry_container::cgroup::Cgroups;
 use gantry_oci::Runtime;
@@ -22,6 +22,7 @@ use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tokio_stream::{Stream, StreamExt};
 use tonic::transport::Server;
 use tonic::transport::server::{Connected, Router};
+use tower::layer::util::{Identity, Stack};
 use tracing::{info, warn};
 
 /// How long calls that are being answered may take once the daemon is told to stop.
@@ -49,10 +50,11 @@ pub(crate) async fn serve(args: &Args, names: &Names) -> Result<(), Error> {
     info!(version = names.version, listen = %args.listen, state_dir = %args.state_dir.display(), "{} started", names.program);
     tokio::spawn(announce(supervisor.clone()));
 
-    let router = Server::builder()
-        .add_service(ReadableMessages(Health::service()))
-        .add_service(ReadableMessages(Containers::service(supervisor.clone())))
-        .add_service(ReadableMessages(Api::service(supervisor, version(names))));
+    let services = Server::builder()
+        .layer(ReadableMessagesLayer)
+        .add_service(Health::service())
+        .add_service(Containers::service(supervisor.clone()))
+        .add_service(Api::service(supervisor, version(names)));
     let stop = async move {
         let name = stop.received().await;
         info!("stopping {} after receiving {name}; containers keep running", names.program);
@@ -60,11 +62,11 @@ pub(crate) async fn serve(args: &Args, names: &Names) -> Result<(), Error> {
     let (result, socket) = match listener {
         Listener::Unix(listener, path) => {
             let incoming = UnixListenerStream::new(listener).map(|accepted| accepted.map(AnyAuthority::new));
-            (run(router, incoming, stop).await, Some(path))
+            (run(services, incoming, stop).await, Some(path))
         }
         Listener::Tcp(listener) => {
             let incoming = TcpListenerStream::new(listener).map(|accepted| accepted.map(AnyAuthority::new));
-            (run(router, incoming, stop).await, None)
+            (run(services, incoming, stop).await, None)
         }
     };
     if let Some(path) = socket
@@ -75,15 +77,18 @@ pub(crate) async fn serve(args: &Args, names: &Names) -> Result<(), Error> {
     result
 }
 
+/// All services, their error texts made readable.
+type Services = Router<Stack<ReadableMessagesLayer, Identity>>;
+
 /// Serves what comes in until `stop` completes, and then for a moment more what is being answered.
-async fn run<I, S, E>(router: Router, incoming: I, stop: impl Future<Output = ()>) -> Result<(), Error>
+async fn run<I, S, E>(services: Services, incoming: I, stop: impl Future<Output = ()>) -> Result<(), Error>
 where
     I: Stream<Item = Result<S, E>> + Send + 'static,
     S: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     E: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
 {
     let (stopping, told) = oneshot::channel::<()>();
-    let serving = router.serve_with_incoming_shutdown(incoming, async {
+    let serving = services.serve_with_incoming_shutdown(incoming, async {
         // The sender is dropped at the latest when this function returns.
         let _ = told.await;
     });

@@ -2,7 +2,8 @@
 //!
 //! A gRPC status travels in the header `grpc-message`, percent-encoded. tonic encodes blanks and quotes too;
 //! dockerd 1.12 decodes nothing, and matches on texts such as `container not found`. So only what must be encoded
-//! is: what is not in 0x20 to 0x7d, and `%` itself, exactly as grpc-go does it.
+//! is: what is not in 0x20 to 0x7d, and `%` itself, exactly as grpc-go does it. And a call of a service or method
+//! that is not there gets the words that grpc-go has for it, where tonic says nothing.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,16 +11,26 @@ use tonic::body::Body;
 use tonic::codegen::http::header::{HeaderMap, HeaderValue};
 use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{Bytes, Service, StdError};
-use tonic::server::NamedService;
+use tower::Layer;
 
 const HEADER: &str = "grpc-message";
+/// The services that there are.
+const SERVICES: [&str; 3] = ["types.API", "grpc.health.v1.Health", "gantry.v1.Containers"];
 
-/// A service whose error texts are encoded as little as may be.
+/// Services whose error texts are encoded as little as may be.
 #[derive(Clone, Debug)]
 pub struct ReadableMessages<S>(pub S);
 
-impl<S: NamedService> NamedService for ReadableMessages<S> {
-    const NAME: &'static str = S::NAME;
+/// Puts [`ReadableMessages`] around all services of a server.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReadableMessagesLayer;
+
+impl<S> Layer<S> for ReadableMessagesLayer {
+    type Service = ReadableMessages<S>;
+
+    fn layer(&self, services: S) -> Self::Service {
+        ReadableMessages(services)
+    }
 }
 
 type Answer<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
@@ -39,9 +50,11 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let path = request.uri().path().to_owned();
         let answer = self.0.call(request);
         Box::pin(async move {
             let (mut head, body) = answer.await?.into_parts();
+            name_the_unknown(&path, &mut head.headers);
             reencode(&mut head.headers);
             Ok(Response::from_parts(head, Body::new(ReadableTrailers(body))))
         })
@@ -74,6 +87,22 @@ impl http_body::Body for ReadableTrailers {
 
     fn size_hint(&self) -> http_body::SizeHint {
         self.0.size_hint()
+    }
+}
+
+/// Adds the text to an "unimplemented" that has none: it comes from the router, not from a service.
+fn name_the_unknown(path: &str, headers: &mut HeaderMap) {
+    if headers.get("grpc-status").is_none_or(|status| status != "12") || headers.contains_key(HEADER) {
+        return;
+    }
+    let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
+    let text = if SERVICES.contains(&service) {
+        format!("unknown method {method}")
+    } else {
+        format!("unknown service {service}")
+    };
+    if let Ok(value) = HeaderValue::from_bytes(&encode(text.as_bytes())) {
+        headers.insert(HEADER, value);
     }
 }
 
@@ -115,6 +144,24 @@ fn encode(text: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        for (path, expected) in [
+            ("/types.API/Nope", "unknown method Nope"),
+            ("/no.Service/Nope", "unknown service no.Service"),
+            ("/", "unknown service "),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-status", HeaderValue::from_static("12"));
+            name_the_unknown(path, &mut headers);
+            assert_eq!(headers[HEADER], expected);
+        }
+        let mut fine = HeaderMap::new();
+        fine.insert("grpc-status", HeaderValue::from_static("0"));
+        name_the_unknown("/types.API/Nope", &mut fine);
+        assert!(!fine.contains_key(HEADER));
+    }
 
     #[test]
     fn plain_text_stays_plain() {

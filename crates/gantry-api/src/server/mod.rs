@@ -18,4 +18,4 @@ pub use api::{Api, Version};
 pub use authority::AnyAuthority;
 pub use containers::Containers;
 pub use health::Health;
-pub use messages::ReadableMessages;
+pub use messages::{ReadableMessages, ReadableMessagesLayer};
