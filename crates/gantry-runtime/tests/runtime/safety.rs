@@ -196,3 +196,22 @@ fn a_filter_holds_for_run_and_exec() {
     }
     assert!(!sandbox.rootfs().join("tmp/x").exists());
 }
+
+#[cfg(feature = "seccomp")]
+#[test]
+fn a_filter_from_before_newer_calls_lets_the_command_be_found() {
+    let Some(sandbox) = Sandbox::new(&["echo", "found"]) else { return };
+    sandbox.configure(|config| {
+        let names = ["statx", "faccessat2", "openat2", "clone3", "close_range", "rseq", "epoll_pwait2"];
+        config["linux"]["seccomp"] = serde_json::json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{"names": names, "action": "SCMP_ACT_ERRNO"}],
+        });
+    });
+    for no_new_privileges in [true, false] {
+        sandbox.configure(|config| config["process"]["noNewPrivileges"] = no_new_privileges.into());
+        assert_eq!(sandbox.run_container().ok(), "found\n");
+    }
+    sandbox.configure(|config| config["process"]["args"] = ["/etc/passwd"].as_slice().into());
+    assert!(sandbox.run_container().err().contains("permission denied"));
+}
