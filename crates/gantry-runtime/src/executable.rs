@@ -16,7 +16,7 @@ use oci_spec::runtime::Spec;
 use rustix::fs::{Access, FileType};
 use rustix::termios::Winsize;
 
-use crate::sys::{self, SignalSet};
+use crate::sys;
 
 /// Where commands are looked for if the environment has no PATH.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -28,7 +28,6 @@ pub(crate) struct CommandExecutor {
     env: Vec<String>,
     /// HOME is not in the configuration and is to be looked up in the container's passwd file.
     find_home: bool,
-    signal_mask: Option<SignalSet>,
     found: RefCell<Option<PathBuf>>,
 }
 
@@ -37,7 +36,7 @@ impl CommandExecutor {
     ///
     /// HOME is set in the configuration if it lacks one: libcontainer would ask the C library, which in a static binary
     /// may load code from inside the container for that.
-    pub(crate) fn new(spec: &mut Spec, signal_mask: Option<SignalSet>) -> Self {
+    pub(crate) fn new(spec: &mut Spec) -> Self {
         let mut env = Vec::new();
         let mut find_home = false;
         if let Some(process) = spec.process_mut() {
@@ -48,7 +47,7 @@ impl CommandExecutor {
                 process.set_env(Some(env.clone()));
             }
         }
-        Self { env, find_home, signal_mask, found: RefCell::default() }
+        Self { env, find_home, found: RefCell::default() }
     }
 }
 
@@ -96,9 +95,6 @@ impl Executor for CommandExecutor {
         let env = env.iter().map(|e| c(e.as_bytes())).collect::<Result<Vec<_>, _>>()?;
         let file = c(path.as_os_str().as_bytes())?;
         sys::reset_signals();
-        if let Some(mask) = self.signal_mask {
-            mask.block();
-        }
         let error = sys::execve(&file, &args, &env);
         Err(ExecutorError::Other(format!("exec {}: {}", path.display(), reason(&error))))
     }

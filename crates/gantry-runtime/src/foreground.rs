@@ -14,8 +14,6 @@ use crate::sys::{SIGNAL_RECORD_BYTES, SignalSet};
 /// Signals held back for a process in the foreground.
 pub(crate) struct Foreground {
     signals: OwnedFd,
-    /// The mask before, which the process gets.
-    pub(crate) mask: SignalSet,
 }
 
 impl Foreground {
@@ -23,7 +21,8 @@ impl Foreground {
     pub(crate) fn hold_signals() -> Result<Self> {
         let set = SignalSet::forwarded();
         let signals = set.descriptor().map_err(system("open a descriptor for signals"))?;
-        Ok(Self { signals, mask: set.block() })
+        set.block();
+        Ok(Self { signals })
     }
 
     /// Waits for the end of a child of this process, and returns its status as a shell has it.

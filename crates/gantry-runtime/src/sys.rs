@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
+use std::mem::MaybeUninit;
 use std::num::NonZeroI32;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
@@ -118,13 +119,12 @@ pub(crate) fn join_session_keyring(name: &CStr) -> io::Result<()> {
 }
 
 /// A set of signals.
-#[derive(Clone, Copy)]
 pub(crate) struct SignalSet(libc::sigset_t);
 
 impl SignalSet {
     /// Every signal that can be blocked, apart from those that tell of a fault in this program.
     pub(crate) fn forwarded() -> Self {
-        let mut set = std::mem::MaybeUninit::uninit();
+        let mut set = MaybeUninit::uninit();
         // SAFETY: sigfillset initializes the whole set.
         unsafe { libc::sigfillset(set.as_mut_ptr()) };
         // SAFETY: initialized just above.
@@ -136,13 +136,10 @@ impl SignalSet {
         Self(set)
     }
 
-    /// Makes this the set of blocked signals and returns the former one.
-    pub(crate) fn block(&self) -> Self {
-        let mut old = std::mem::MaybeUninit::uninit();
-        // SAFETY: both pointers are valid; with SIG_SETMASK and a valid set the call cannot fail.
-        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const self.0, old.as_mut_ptr()) };
-        // SAFETY: the call has filled in the former set.
-        Self(unsafe { old.assume_init() })
+    /// Makes this the set of blocked signals.
+    pub(crate) fn block(&self) {
+        // SAFETY: the set is valid; with SIG_SETMASK and a valid set the call cannot fail.
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) };
     }
 
     /// A descriptor that reads the blocked signals of this set. See signalfd(2).
@@ -160,8 +157,8 @@ impl SignalSet {
 /// The size of a record that a [`SignalSet::descriptor`] yields; its first four bytes are the signal's number.
 pub(crate) const SIGNAL_RECORD_BYTES: usize = size_of::<libc::signalfd_siginfo>();
 
-/// Gives every signal its default action. Ignored ones would stay so across an exec: SIGPIPE, which Rust's start-up
-/// ignores, and whatever the caller of this program ignored.
+/// Gives every signal its default action and blocks none. Ignored and blocked ones would stay so across an exec: SIGPIPE,
+/// which Rust's start-up ignores, those that this program holds back, and whatever its caller had.
 pub(crate) fn reset_signals() {
     /// The kernel's `struct sigaction` has at most this size; all zeros are SIG_DFL without flags.
     const DEFAULT: [u64; 4] = [0; 4];
@@ -172,6 +169,11 @@ pub(crate) fn reset_signals() {
         // SAFETY: the action is as large as the kernel's structure and only read; SIGKILL and SIGSTOP are refused.
         unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), none, SET_BYTES) };
     }
+    let mut none = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initializes the whole set.
+    unsafe { libc::sigemptyset(none.as_mut_ptr()) };
+    // SAFETY: the set is initialized; with SIG_SETMASK and a valid set the call cannot fail.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut()) };
 }
 
 /// Loads an eBPF program of the type that filters access to devices, and returns its descriptor. See bpf(2).

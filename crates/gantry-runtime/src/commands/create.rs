@@ -16,7 +16,6 @@ use crate::error::{Error, Result};
 use crate::launch::report::Channel;
 use crate::launch::{Launch, Launched, Role, kill_and_reap};
 use crate::store::{Container, ContainerDir, Record, Status, Store};
-use crate::sys::SignalSet;
 use crate::{hooks, ids, pid_file, protection, rootfs};
 
 /// The version of the specification that states are written in.
@@ -25,7 +24,7 @@ pub(crate) const OCI_VERSION: &str = "1.2.0";
 /// Runs the command.
 pub(crate) fn run(store: &Store, args: &Create) -> Result<ExitCode> {
     protection::ensure()?;
-    create(store, args, &Mode { detached: true, start_now: false, signal_mask: None })?;
+    create(store, args, &Mode { detached: true, start_now: false })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -35,8 +34,6 @@ pub(crate) struct Mode {
     pub(crate) detached: bool,
     /// The command is run at once.
     pub(crate) start_now: bool,
-    /// The signal mask for the process.
-    pub(crate) signal_mask: Option<SignalSet>,
 }
 
 /// A container just created.
@@ -117,7 +114,6 @@ fn build(
         notify_socket: dir.notify_socket(),
         start_now: mode.start_now,
         report: if mode.start_now { Channel::Pipe } else { Channel::Fifo(dir.start_fifo()) },
-        signal_mask: mode.signal_mask,
     }
     .launch()?;
     record.pid = launched.process.pid.as_raw_nonzero().get();

@@ -64,7 +64,6 @@ pub(crate) fn run(store: &Store, args: &Exec) -> Result<ExitCode> {
         notify_socket: notify_socket.clone(),
         start_now: true,
         report: Channel::Pipe,
-        signal_mask: foreground.as_ref().map(|foreground| foreground.mask),
     }
     .launch();
     let _ = fs::remove_file(&notify_socket);

@@ -15,11 +15,7 @@ use crate::{hooks, protection};
 pub(crate) fn run(store: &Store, args: &Run) -> Result<ExitCode> {
     protection::ensure()?;
     let foreground = if args.detach { None } else { Some(Foreground::hold_signals()?) };
-    let mode = Mode {
-        detached: args.detach,
-        start_now: true,
-        signal_mask: foreground.as_ref().map(|foreground| foreground.mask),
-    };
+    let mode = Mode { detached: args.detach, start_now: true };
     let mut created = create(store, &args.create, &mode)?;
     if let Err(error) = started(&mut created) {
         kill_and_reap(created.launched.process);

@@ -43,7 +43,7 @@ use crate::cgroup::Cgroup;
 use crate::error::{Error, Result, chain, file, system};
 use crate::executable::CommandExecutor;
 use crate::process::Identity;
-use crate::sys::{self, Cloned, SignalSet};
+use crate::sys::{self, Cloned};
 use crate::{hooks, ids};
 use namespaces::Entered;
 use report::{Channel, Reader};
@@ -80,8 +80,6 @@ pub(crate) struct Launch<'a> {
     pub(crate) start_now: bool,
     /// How the process reports.
     pub(crate) report: Channel,
-    /// The signal mask that the process gets.
-    pub(crate) signal_mask: Option<SignalSet>,
 }
 
 /// A process that is ready.
@@ -130,7 +128,7 @@ impl Launch<'_> {
         };
         let user_namespace = UserNamespaceConfig::new(&self.spec)
             .map_err(|e| prepare("check the user namespace")(e.into()))?;
-        let executor = CommandExecutor::new(&mut self.spec, self.signal_mask);
+        let executor = CommandExecutor::new(&mut self.spec);
         let listener = NotifyListener::new(&self.notify_socket)
             .map_err(|e| prepare("create the notify socket")(e.into()))?;
         let (main_sender, mut main_receiver) =
