@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gantry_api::client::{Address, connect};
+use gantry_api::gantry::containers_client::ContainersClient;
+use gantry_api::gantry::{InspectRequest, RemoveRequest};
 use gantry_api::types::api_client::ApiClient;
 use gantry_api::types::{Container, SignalRequest, StateRequest, UpdateContainerRequest};
-use tonic::Request;
 use tonic::transport::Channel;
+use tonic::{Code, Request};
 
+use crate::ended::Ended;
 use crate::error::{Error, is_not_found};
 use crate::id::INIT;
 use crate::signal::Signal;
@@ -33,7 +36,17 @@ pub(crate) struct Settings {
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     api: ApiClient<Channel>,
+    containers: ContainersClient<Channel>,
     address: String,
+}
+
+/// What the daemon remembers of a container that has ended.
+#[derive(Debug)]
+pub(crate) enum Recorded {
+    Ended(Box<Ended>),
+    Nothing,
+    /// It keeps no records: containerd 0.2 does not.
+    Unsupported,
 }
 
 // === impl Settings ===
@@ -57,8 +70,9 @@ impl Settings {
 impl Client {
     pub(crate) async fn connect(settings: &Settings) -> Result<Self, Error> {
         let channel = connect(&settings.address).await?;
-        let api = ApiClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
-        Ok(Self { api, address: settings.address.clone() })
+        let api = ApiClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
+        let containers = ContainersClient::new(channel);
+        Ok(Self { api, containers, address: settings.address.clone() })
     }
 
     /// A handle for calls; all handles share the connection.
@@ -84,6 +98,30 @@ impl Client {
             Ok(answer) => Ok(answer.into_inner().containers.into_iter().find(|container| container.id == id)),
             Err(status) if is_not_found(&status) => Ok(None),
             Err(status) => Err(Error::refused(format!("read the state of {id}"), status)),
+        }
+    }
+
+    /// How a container ended, as the daemon remembers it.
+    pub(crate) async fn ended(&self, id: &str) -> Result<Recorded, Error> {
+        let request = timed(InspectRequest { id: id.to_owned() }, CALL_TIMEOUT);
+        match self.containers.clone().inspect(request).await {
+            Ok(answer) => {
+                let ended = answer.into_inner().ended.map(Ended::from).map(Box::new);
+                Ok(ended.map_or(Recorded::Nothing, Recorded::Ended))
+            }
+            Err(status) if status.code() == Code::Unimplemented => Ok(Recorded::Unsupported),
+            Err(status) if is_not_found(&status) => Ok(Recorded::Nothing),
+            Err(status) => Err(Error::refused(format!("read how {id} ended"), status)),
+        }
+    }
+
+    /// Makes the daemon forget how a container ended; that it keeps no record is fine.
+    pub(crate) async fn forget(&self, id: &str) -> Result<(), Error> {
+        let request = timed(RemoveRequest { id: id.to_owned() }, CALL_TIMEOUT);
+        match self.containers.clone().remove(request).await {
+            Ok(_) => Ok(()),
+            Err(status) if status.code() == Code::Unimplemented || is_not_found(&status) => Ok(()),
+            Err(status) => Err(Error::refused(format!("remove the record of {id}"), status)),
         }
     }
 

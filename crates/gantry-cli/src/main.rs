@@ -10,6 +10,7 @@ mod bundle;
 mod cli;
 mod client;
 mod commands;
+mod ended;
 mod error;
 mod events;
 mod id;

@@ -66,6 +66,11 @@ impl Signal {
         self.0
     }
 
+    /// None for a number that is no signal's.
+    pub(crate) fn from_number(number: u32) -> Option<Self> {
+        (1..=RTMAX).contains(&number).then_some(Self(number))
+    }
+
     /// A signal that tokio delivered.
     pub(crate) fn from_kind(kind: tokio::signal::unix::SignalKind) -> Self {
         Self(kind.as_raw_value().unsigned_abs())
@@ -83,7 +88,7 @@ impl FromStr for Signal {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let unknown = || UnknownSignal(text.to_owned());
         if let Ok(number) = text.parse::<u32>() {
-            return if (1..=RTMAX).contains(&number) { Ok(Self(number)) } else { Err(unknown()) };
+            return Self::from_number(number).ok_or_else(unknown);
         }
         let upper = text.to_ascii_uppercase();
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);

@@ -1,6 +1,6 @@
 //! `gantry ps`: what runs, and what ran.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use clap::ValueEnum;
 use gantry_api::types::Container;
@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use crate::bundle::ContainerDir;
 use crate::bundle::meta::Meta;
 use crate::client::{Client, Settings, init_of};
+use crate::ended::{self, Ended};
 use crate::error::Error;
 use crate::events::{Exit, exits, stored};
 use crate::id::INIT;
@@ -17,7 +18,8 @@ use crate::{output, table, when};
 
 const HELP: &str = "\
 PIDS counts the processes of the container as the host sees them; PROCESSES are what the daemon started in it: \
-`init`, and one for each `gantry exec`. Ended containers are kept until `gantry rm` if this client started them.
+`init`, and one for each `gantry exec`. Ended containers are kept until `gantry rm`; of those that somebody else \
+started, the daemon keeps the newest.
 
 Examples:
   gantry ps                                what runs
@@ -61,12 +63,14 @@ struct Row {
     status: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     exit_status: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oom_killed: Option<bool>,
     /// RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     exited: Option<String>,
     pids: Vec<u32>,
     processes: Vec<String>,
-    /// RFC 3339; only known if this client started it.
+    /// RFC 3339; of a running one only known if this client started it.
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<String>,
     command: Vec<String>,
@@ -97,16 +101,35 @@ async fn rows(client: &Client, settings: &Settings, all: bool) -> Result<Vec<Row
     let containers = client.containers().await?;
     let mut rows: Vec<Row> =
         containers.into_iter().map(|container| Row::live(&container, metas.remove(&container.id))).collect();
-    if all && !metas.is_empty() {
-        let events = stored(client, "", when::EPOCH).await?;
-        let exits = exits(&events);
-        rows.extend(metas.into_values().map(|meta| {
-            let exit = exits.get(meta.id.as_str()).copied();
-            Row::ended(meta, exit)
-        }));
+    if all {
+        rows.extend(ended_rows(client, &rows, metas).await?);
         rows.sort_by(|one, other| one.id.cmp(&other.id));
     }
     Ok(rows)
+}
+
+/// Containers that this client started and that do not run, and those that the daemon remembers.
+async fn ended_rows(
+    client: &Client,
+    running: &[Row],
+    mut metas: BTreeMap<String, Meta>,
+) -> Result<Vec<Row>, Error> {
+    let events = stored(client, "", when::EPOCH).await?;
+    let exits: HashMap<&str, Exit> = exits(&events);
+    let mut ids: Vec<&str> = metas.keys().map(String::as_str).chain(exits.keys().copied()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.retain(|id| !running.iter().any(|row| row.id == *id));
+    let ids: Vec<String> = ids.into_iter().map(str::to_owned).collect();
+    let mut records = ended::records(client, ids.iter().cloned()).await?;
+    let row = |id: String| {
+        let (record, meta) = (records.remove(&id), metas.remove(&id));
+        // The exit event alone is nothing that could be removed.
+        let is_kept = record.is_some() || meta.is_some();
+        let ended = Ended::best(record, meta.as_ref(), exits.get(id.as_str()).copied());
+        is_kept.then(|| Row::ended(id, meta, ended))
+    };
+    Ok(ids.into_iter().filter_map(row).collect())
 }
 
 // === impl Row ===
@@ -123,6 +146,7 @@ impl Row {
             id: container.id.clone(),
             status: container.status.clone(),
             exit_status: None,
+            oom_killed: None,
             exited: None,
             pids,
             processes,
@@ -132,19 +156,25 @@ impl Row {
         }
     }
 
-    fn ended(meta: Meta, exit: Option<Exit>) -> Self {
-        let noted = meta.exit.as_ref().map(|exit| (exit.status, Some(exit.at.clone())));
-        let known = noted.or_else(|| exit.map(|exit| (exit.status, exit.at.map(when::rfc3339))));
+    fn ended(id: String, meta: Option<Meta>, ended: Option<Ended>) -> Self {
+        let status = if ended.is_some() { "exited" } else { "unknown" };
+        let ended = ended.unwrap_or_default();
+        let known = status == "exited";
+        let (created, command, bundle) = match meta {
+            Some(meta) => (Some(meta.created), meta.command, meta.bundle.display().to_string()),
+            None => (ended.started_at, Vec::new(), ended.bundle.unwrap_or_default()),
+        };
         Self {
-            id: meta.id,
-            status: if known.is_some() { "exited" } else { "unknown" }.to_owned(),
-            exit_status: known.as_ref().map(|(status, _)| *status),
-            exited: known.and_then(|(_, at)| at),
+            id,
+            status: status.to_owned(),
+            exit_status: known.then_some(ended.status),
+            oom_killed: ended.oom_killed,
+            exited: ended.ended_at,
             pids: Vec::new(),
             processes: Vec::new(),
-            created: Some(meta.created),
-            command: meta.command,
-            bundle: meta.bundle.display().to_string(),
+            created,
+            command,
+            bundle,
         }
     }
 
@@ -152,9 +182,10 @@ impl Row {
         let ago = |moment: Option<&String>| {
             moment.and_then(|moment| when::from_rfc3339(moment)).map(|moment| when::ago(moment, now))
         };
+        let why = if self.oom_killed == Some(true) { ", out of memory" } else { "" };
         let status = match (self.exit_status, ago(self.exited.as_ref())) {
-            (Some(status), Some(ago)) => format!("exited ({status}) {ago}"),
-            (Some(status), None) => format!("exited ({status})"),
+            (Some(status), Some(ago)) => format!("exited ({status}{why}) {ago}"),
+            (Some(status), None) => format!("exited ({status}{why})"),
             (None, _) => self.status.clone(),
         };
         [
@@ -202,11 +233,23 @@ mod tests {
 
     #[test]
     fn an_ended_container() {
-        let exit = Exit { status: 7, at: Some(datetime!(2024-05-01 12:04 UTC)) };
-        let row = Row::ended(Meta::sample("web"), Some(exit));
+        let ended = |oom_killed| Ended {
+            status: 7,
+            oom_killed,
+            ended_at: Some("2024-05-01T12:04:00Z".into()),
+            started_at: Some("2024-05-01T12:03:00Z".into()),
+            ..Ended::default()
+        };
+        let row = Row::ended("web".into(), Some(Meta::sample("web")), Some(ended(None)));
         assert_eq!(row.cells(NOW), ["web", "exited (7) 1 minute ago", "-", "-", "5 minutes ago", "sh"]);
         let json = serde_json::to_value(&row).unwrap();
         assert_eq!((&json["status"], &json["exitStatus"]), (&"exited".into(), &7.into()));
-        assert_eq!(Row::ended(Meta::sample("web"), None).cells(NOW)[1], "unknown");
+        let row = Row::ended("web".into(), None, Some(ended(Some(true))));
+        assert_eq!(
+            row.cells(NOW),
+            ["web", "exited (7, out of memory) 1 minute ago", "-", "-", "2 minutes ago", "-"]
+        );
+        let row = Row::ended("web".into(), Some(Meta::sample("web")), None);
+        assert_eq!((row.cells(NOW)[1].as_str(), row.exit_status), ("unknown", None));
     }
 }

@@ -1,11 +1,11 @@
-//! `gantry rm`: end a container if asked to, and remove what this client keeps of it.
+//! `gantry rm`: end a container if asked to, and remove what this client and the daemon keep of it.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
 use crate::bundle::ContainerDir;
-use crate::client::{Client, Settings};
+use crate::client::{Client, Recorded, Settings};
 use crate::error::Error;
 use crate::events::{EXIT, Follower, Notice};
 use crate::id::INIT;
@@ -13,7 +13,8 @@ use crate::signal::Signal;
 use crate::{output, when};
 
 const HELP: &str = "\
-A root filesystem of --rootfs and a bundle of --bundle are yours and stay.
+Goes with it: how it ended, its logs, and the checkpoints of a container without a --bundle. A root filesystem of \
+--rootfs and a bundle of --bundle are yours and stay.
 
 Examples:
   gantry rm web                     an ended container
@@ -58,19 +59,19 @@ pub(crate) async fn execute(settings: &Settings, args: &Args) -> Result<u8, Erro
 async fn remove(client: &Client, settings: &Settings, id: &str, force: bool) -> Result<(), Error> {
     let container = client.container(id).await?;
     let dir = ContainerDir::open(&settings.bundles, id);
-    match (container, dir) {
-        (None, None) => Err(Error::no_such_container(id)),
-        (Some(_), _) if !force => Err(Error::impossible(
-            format!("cannot remove {id}: it is running"),
-            format!("end it first with `gantry kill {id}`, or use `gantry rm -f {id}`"),
-        )),
-        (container, dir) => {
-            if container.is_some() {
-                end(client, id).await?;
-            }
-            dir.map_or(Ok(()), |dir| dir.remove())
+    if container.is_some() {
+        if !force {
+            return Err(Error::impossible(
+                format!("cannot remove {id}: it is running"),
+                format!("end it first with `gantry kill {id}`, or use `gantry rm -f {id}`"),
+            ));
         }
+        end(client, id).await?;
+    } else if dir.is_none() && !matches!(client.ended(id).await?, Recorded::Ended(_)) {
+        return Err(Error::no_such_container(id));
     }
+    client.forget(id).await?;
+    dir.map_or(Ok(()), |dir| dir.remove())
 }
 
 /// Kills a container, and waits until the daemon has cleaned up after it.

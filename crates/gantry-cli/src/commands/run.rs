@@ -99,11 +99,11 @@ pub(crate) async fn execute(settings: &Settings, args: Args) -> Result<u8, Error
     let dir = ContainerDir::create(&settings.bundles, &id)?;
     let result = start(&client, &args, &id, &dir, stdio).await;
     match &result {
-        Ok(Ended::Exited(_)) if args.rm => dir.remove()?,
+        Ok(Ended::Exited(_)) if args.rm => remove(&client, &id, &dir).await?,
         // The first process of a PID namespace does not die of HUP by itself, as it would outside.
         Ok(Ended::Left(Ending::TerminalGone)) if args.rm => {
             rm::end(&client, id.as_str()).await?;
-            dir.remove()?;
+            remove(&client, &id, &dir).await?;
         }
         // A failed start leaves nothing, unless the container may be running.
         Err(error) if !error.is_uncertain() => {
@@ -115,6 +115,13 @@ pub(crate) async fn execute(settings: &Settings, args: Args) -> Result<u8, Error
         Ended::Exited(ending) | Ended::Left(ending) => conclude(ending, id.as_str(), INIT),
         Ended::Detached => output::line(id.as_str()).map(|()| 0),
     }
+}
+
+/// Removes what is left of a container that has ended.
+async fn remove(client: &Client, id: &Id, dir: &ContainerDir) -> Result<(), Error> {
+    let forgotten = client.forget(id.as_str()).await;
+    dir.remove()?;
+    forgotten
 }
 
 enum Ended {
