@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{events, exec, inspect, kill, logs, pause, ps, rm, run, stats, version};
+use crate::commands::{
+    checkpoint, events, exec, inspect, kill, logs, pause, ps, rm, run, stats, top, update, version,
+};
 
 /// Where gantryd listens unless it is told otherwise.
 const DEFAULT_ADDRESS: &str = "unix:///run/gantry/gantryd.sock";
@@ -64,8 +66,14 @@ pub(crate) enum Command {
     Pause(pause::Args),
     /// Let a paused container go on
     Resume(pause::Args),
-    /// Show what a container uses, as JSON
+    /// Change what a running container may use
+    Update(update::Args),
+    /// Write the state of a running container to disk, to start another one from
+    Checkpoint(checkpoint::Args),
+    /// Show what containers use
     Stats(stats::Args),
+    /// Show the processes of a container
+    Top(top::Args),
     /// Show the versions of client and daemon
     Version(version::Args),
 }

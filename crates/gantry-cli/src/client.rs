@@ -7,7 +7,7 @@ use gantry_api::client::{Address, connect};
 use gantry_api::gantry::containers_client::ContainersClient;
 use gantry_api::gantry::{InspectRequest, RemoveRequest};
 use gantry_api::types::api_client::ApiClient;
-use gantry_api::types::{Container, SignalRequest, StateRequest, UpdateContainerRequest};
+use gantry_api::types::{Container, SignalRequest, StateRequest, UpdateContainerRequest, UpdateResource};
 use tonic::transport::Channel;
 use tonic::{Code, Request};
 
@@ -17,7 +17,7 @@ use crate::id::INIT;
 use crate::signal::Signal;
 
 /// How long a call may take that starts nothing.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The largest answer taken: the state of some ten thousand containers.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
@@ -148,6 +148,20 @@ impl Client {
         match self.api().update_container(timed(request, CALL_TIMEOUT)).await {
             Ok(_) => Ok(()),
             Err(status) => Err(Error::refused(format!("{step} {id}"), status)),
+        }
+    }
+
+    /// Changes what a running container may use.
+    pub(crate) async fn update(&self, id: &str, resources: UpdateResource) -> Result<(), Error> {
+        let request = UpdateContainerRequest {
+            id: id.to_owned(),
+            pid: INIT.to_owned(),
+            status: String::new(),
+            resources: Some(resources),
+        };
+        match self.api().update_container(timed(request, CALL_TIMEOUT)).await {
+            Ok(_) => Ok(()),
+            Err(status) => Err(Error::refused(format!("update {id}"), status)),
         }
     }
 }

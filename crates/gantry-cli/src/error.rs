@@ -124,7 +124,9 @@ pub(crate) fn is_connection_loss(status: &Status) -> bool {
 /// Whether the daemon says that the container, or the process, is not there (any more).
 pub(crate) fn is_not_found(status: &Status) -> bool {
     let text = status.message();
-    ["container not found", "process not found", "no such process"].iter().any(|known| text.contains(known))
+    ["container not found", "no such container", "process not found", "no such process"]
+        .iter()
+        .any(|known| text.contains(known))
 }
 
 // === texts ===
@@ -165,7 +167,7 @@ fn daemon_hint(status: &Status) -> Option<&'static str> {
     if is_connection_loss(status) {
         return Some("is gantryd still running? `gantry version` tells");
     }
-    if text.contains("container not found") {
+    if ["container not found", "no such container"].iter().any(|known| text.contains(known)) {
         return Some("`gantry ps -a` lists containers, ended ones too");
     }
     if text.contains("process not found") {
@@ -173,6 +175,9 @@ fn daemon_hint(status: &Status) -> Option<&'static str> {
     }
     if text.contains("not installed on system") {
         return Some("install it, or name another runtime with --runtime");
+    }
+    if text.contains("unrecognized subcommand") {
+        return Some("the container's OCI runtime cannot do that: another one, such as runc, may");
     }
     if text.contains("cgroups in hybrid mode not supported") {
         return Some(

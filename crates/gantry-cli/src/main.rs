@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod id;
 mod output;
+mod quantity;
 mod signal;
 mod table;
 mod when;

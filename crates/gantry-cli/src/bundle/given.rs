@@ -54,6 +54,22 @@ pub(crate) fn check(path: &Path, terminal: bool) -> Result<GivenBundle, Error> {
     Ok(GivenBundle { path, command })
 }
 
+// === impl GivenBundle ===
+
+impl GivenBundle {
+    /// Checks that there is a checkpoint to start from; `dir` is where it is kept if not in the bundle.
+    pub(crate) fn check_checkpoint(&self, dir: Option<&Path>, name: &str) -> Result<(), Error> {
+        let dir = dir.map_or_else(|| self.path.join("checkpoints"), Path::to_owned);
+        if dir.join(name).is_dir() {
+            return Ok(());
+        }
+        Err(Error::impossible(
+            format!("there is no checkpoint `{name}` in {}", dir.display()),
+            "`gantry checkpoint create` writes one; --checkpoint-dir says where it is kept",
+        ))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -117,6 +117,16 @@ pub(crate) fn create_private(path: &Path, content: &[u8]) -> Result<(), Error> {
     file.and_then(|mut file| file.write_all(content)).map_err(|error| Error::file("write", path, error))
 }
 
+/// A path as the protocol carries it.
+pub(crate) fn text(path: &Path) -> Result<String, Error> {
+    path.to_str().map(str::to_owned).ok_or_else(|| {
+        Error::impossible(
+            format!("cannot use {}: the path is not UTF-8", path.display()),
+            "the protocol carries UTF-8 only: rename it, or link to it from elsewhere",
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

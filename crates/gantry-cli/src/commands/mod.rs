@@ -1,9 +1,12 @@
 //! The commands, one file each: its arguments, its help, what it does.
 
+pub(crate) mod checkpoint;
 pub(crate) mod events;
 pub(crate) mod exec;
+mod format;
 pub(crate) mod inspect;
 pub(crate) mod kill;
+mod limits;
 pub(crate) mod logs;
 pub(crate) mod pause;
 mod process;
@@ -11,6 +14,8 @@ pub(crate) mod ps;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod stats;
+pub(crate) mod top;
+pub(crate) mod update;
 pub(crate) mod version;
 
 use crate::cli::{Cli, Command};
@@ -31,6 +36,9 @@ pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
         Command::Inspect(args) => inspect::execute(&settings, &args).await,
         Command::Pause(args) => pause::execute(&settings, &args, true).await,
         Command::Resume(args) => pause::execute(&settings, &args, false).await,
+        Command::Update(args) => update::execute(&settings, &args).await,
+        Command::Checkpoint(args) => checkpoint::execute(&settings, &args).await,
+        Command::Top(args) => top::execute(&settings, &args).await,
         Command::Stats(args) => stats::execute(&settings, &args).await,
         Command::Version(args) => version::execute(&settings, &args).await,
     }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use clap::ValueEnum;
 use gantry_api::types::Container;
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use super::format::Format;
 use crate::bundle::ContainerDir;
 use crate::bundle::meta::Meta;
 use crate::client::{Client, Settings, init_of};
@@ -44,14 +44,6 @@ pub(crate) struct Args {
 
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Columns
-    Table,
-    /// An array of objects
-    Json,
 }
 
 /// A line of the list.

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use clap::ArgAction;
 use gantry_api::types::CreateContainerRequest;
 
+use super::checkpoint;
+use super::limits::LimitArgs;
 use super::process::{ProcessArgs, StdioArgs, conclude};
 use super::rm;
 use crate::attach::{Attached, Ending, Stdio, Target, terminal};
 use crate::bundle::meta::{Exit, Logs, Meta};
-use crate::bundle::{ContainerDir, create_private, demo, given, spec};
+use crate::bundle::{ContainerDir, create_private, demo, given, spec, text};
 use crate::client::{Client, Settings};
 use crate::error::Error;
 use crate::id::{INIT, Id};
@@ -56,11 +58,22 @@ pub(crate) struct Args {
     pub(crate) rootfs: Option<PathBuf>,
 
     /// Use this OCI bundle as it is; its config.json says what runs
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["env", "user", "directory"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["env", "user", "directory", "memory", "cpus", "pids"])]
     pub(crate) bundle: Option<PathBuf>,
+
+    /// Start from a checkpoint (`gantry checkpoint`)
+    #[arg(long, value_name = "NAME", requires = "bundle", value_parser = checkpoint::parse_name)]
+    pub(crate) checkpoint: Option<String>,
+
+    /// Where checkpoints are kept; `checkpoints` in the bundle if not given
+    #[arg(long, value_name = "DIR", requires = "checkpoint")]
+    pub(crate) checkpoint_dir: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) process: ProcessArgs,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
 
     /// The OCI runtime, by name or path; the daemon's default if not given
     #[arg(long, value_name = "RUNTIME")]
@@ -205,6 +218,9 @@ impl Args {
     fn prepare(&self, id: &Id, dir: &ContainerDir) -> Result<Prepared, Error> {
         if let Some(bundle) = &self.bundle {
             let given = given::check(bundle, self.stdio.terminal)?;
+            if let Some(name) = &self.checkpoint {
+                given.check_checkpoint(self.checkpoint_dir.as_deref(), name)?;
+            }
             return Ok(Prepared { bundle: given.path, rootfs: None, command: given.command });
         }
         let (rootfs, described, command) = match &self.rootfs {
@@ -224,7 +240,7 @@ impl Args {
                 (PathBuf::from("rootfs"), "demo".to_owned(), command)
             }
         };
-        let config = spec::config(&spec::Options {
+        let mut config = spec::config(&spec::Options {
             id: id.as_str(),
             rootfs: &rootfs,
             args: &command,
@@ -234,6 +250,7 @@ impl Args {
             terminal: self.stdio.terminal,
             size: terminal::size(),
         });
+        self.limits.apply(&mut config["linux"]["resources"]);
         let path = dir.path().join("config.json");
         create_private(&path, config.to_string().as_bytes())?;
         Ok(Prepared { bundle: dir.path().to_owned(), rootfs: Some(described), command })
@@ -255,6 +272,8 @@ impl Args {
             labels: self.labels.clone(),
             runtime: self.runtime.clone().unwrap_or_default(),
             runtime_args: self.runtime_args.clone(),
+            checkpoint: self.checkpoint.clone().unwrap_or_default(),
+            checkpoint_dir: checkpoint::absolute(self.checkpoint_dir.as_deref())?,
             ..CreateContainerRequest::default()
         };
         // No deadline of ours: the daemon has one (--start-timeout), and Ctrl-C leaves.
@@ -282,13 +301,4 @@ fn real_directory(path: &Path) -> Result<PathBuf, Error> {
 fn log_file(path: &Path) -> Result<String, Error> {
     create_private(path, b"")?;
     text(path)
-}
-
-fn text(path: &Path) -> Result<String, Error> {
-    path.to_str().map(str::to_owned).ok_or_else(|| {
-        Error::impossible(
-            format!("cannot use {}: the path is not UTF-8", path.display()),
-            "the protocol carries UTF-8 only: rename it, or link to it from elsewhere",
-        )
-    })
 }

@@ -159,32 +159,52 @@ impl Api for Shared {
         Ok(Response::new(Box::pin(tokio_stream::iter(first).chain(ReceiverStream::new(receiver)))))
     }
 
-    async fn stats(&self, _: Request<StatsRequest>) -> Answer<StatsResponse> {
+    async fn stats(&self, request: Request<StatsRequest>) -> Answer<StatsResponse> {
+        if !self.is_running(&request.into_inner().id) {
+            return Err(not_found());
+        }
         Ok(Response::new(StatsResponse {
             cgroup_stats: Some(CgroupStats::default()),
             ..StatsResponse::default()
         }))
     }
 
-    async fn update_container(&self, _: Request<UpdateContainerRequest>) -> Answer<UpdateContainerResponse> {
-        Err(Status::unimplemented("not in this fake"))
+    async fn update_container(
+        &self,
+        request: Request<UpdateContainerRequest>,
+    ) -> Answer<UpdateContainerResponse> {
+        self.resources.lock().unwrap().extend(request.into_inner().resources);
+        Ok(Response::new(UpdateContainerResponse {}))
     }
 
     async fn create_checkpoint(
         &self,
-        _: Request<CreateCheckpointRequest>,
+        request: Request<CreateCheckpointRequest>,
     ) -> Answer<CreateCheckpointResponse> {
-        Err(Status::unimplemented("not in this fake"))
+        let CreateCheckpointRequest { checkpoint, checkpoint_dir, .. } = request.into_inner();
+        self.checkpoints.lock().unwrap().extend(checkpoint.map(|checkpoint| (checkpoint_dir, checkpoint)));
+        Ok(Response::new(CreateCheckpointResponse {}))
     }
 
     async fn delete_checkpoint(
         &self,
-        _: Request<DeleteCheckpointRequest>,
+        request: Request<DeleteCheckpointRequest>,
     ) -> Answer<DeleteCheckpointResponse> {
-        Err(Status::unimplemented("not in this fake"))
+        let DeleteCheckpointRequest { name, checkpoint_dir, .. } = request.into_inner();
+        let other =
+            |(dir, checkpoint): &(String, Checkpoint)| *dir != checkpoint_dir || checkpoint.name != name;
+        self.checkpoints.lock().unwrap().retain(other);
+        Ok(Response::new(DeleteCheckpointResponse {}))
     }
 
-    async fn list_checkpoint(&self, _: Request<ListCheckpointRequest>) -> Answer<ListCheckpointResponse> {
-        Err(Status::unimplemented("not in this fake"))
+    async fn list_checkpoint(
+        &self,
+        request: Request<ListCheckpointRequest>,
+    ) -> Answer<ListCheckpointResponse> {
+        let wanted = request.into_inner().checkpoint_dir;
+        let checkpoints = self.checkpoints.lock().unwrap();
+        let checkpoints = checkpoints.iter().filter(|(dir, _)| *dir == wanted);
+        let checkpoints = checkpoints.map(|(_, checkpoint)| checkpoint.clone()).collect();
+        Ok(Response::new(ListCheckpointResponse { checkpoints }))
     }
 }

@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use gantry_api::types::api_server::ApiServer;
-use gantry_api::types::{CreateContainerRequest, Event, UpdateProcessRequest};
+use gantry_api::types::{Checkpoint, CreateContainerRequest, Event, UpdateProcessRequest, UpdateResource};
 use prost_types::Timestamp;
 use tokio::net::UnixListener;
 use tokio::sync::{oneshot, watch};
@@ -41,6 +41,9 @@ pub(crate) struct Shared {
     breaks: watch::Sender<usize>,
     pub(crate) creates: Mutex<Vec<CreateContainerRequest>>,
     pub(crate) updates: Mutex<Vec<UpdateProcessRequest>>,
+    pub(crate) resources: Mutex<Vec<UpdateResource>>,
+    /// With the folder that each is in.
+    pub(crate) checkpoints: Mutex<Vec<(String, Checkpoint)>>,
 }
 
 // === impl FakeDaemon ===
@@ -55,6 +58,8 @@ impl FakeDaemon {
             breaks: watch::Sender::new(0),
             creates: Mutex::default(),
             updates: Mutex::default(),
+            resources: Mutex::default(),
+            checkpoints: Mutex::default(),
         });
         let mut daemon = Self { dir: tempfile::tempdir().unwrap(), shared, server: None };
         daemon.serve();
