@@ -51,8 +51,13 @@ pub enum ConnectError {
 
 /// Connects to a daemon. The channel reconnects by itself when it is used after the daemon was restarted.
 pub async fn connect(address: &str) -> Result<Channel, ConnectError> {
+    connect_within(address, CONNECT_TIMEOUT).await
+}
+
+/// As [`connect`], with another limit than [`CONNECT_TIMEOUT`].
+pub async fn connect_within(address: &str, timeout: Duration) -> Result<Channel, ConnectError> {
     let parsed: Address = address.parse()?;
-    let endpoint = parsed.endpoint(address)?.connect_timeout(CONNECT_TIMEOUT);
+    let endpoint = parsed.endpoint(address)?.connect_timeout(timeout);
     endpoint.connect().await.map_err(|source| {
         let io_error = find_io_error(&source);
         ConnectError::Unreachable {

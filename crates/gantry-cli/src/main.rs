@@ -2,6 +2,7 @@
 //!
 //! It knows the protocol and the OCI bundle, and nothing of the daemon's insides. `cli` says what can be typed, `commands`
 //! has one file per command, `attach` is what `run` and `exec` do with stdio, terminal and signals, `bundle` what is put on disk.
+//! Executed under the name ctr it is another client: `ctr`.
 //!
 //! Start reading at [`commands::run`] and [`attach::Attached`].
 
@@ -10,6 +11,7 @@ mod bundle;
 mod cli;
 mod client;
 mod commands;
+mod ctr;
 mod ended;
 mod error;
 mod events;
@@ -28,6 +30,9 @@ use crate::cli::Cli;
 use crate::error::Error;
 
 fn main() -> ExitCode {
+    if ctr::is_name(std::env::args_os().next().as_deref()) {
+        return ctr::main(std::env::args_os().skip(1));
+    }
     let cli = Cli::parse();
     let failure = cli.command.failure_status();
     match run(cli) {

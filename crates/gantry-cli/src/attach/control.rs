@@ -9,7 +9,7 @@ use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 use crate::bundle::spec::Size;
-use crate::client::{Client, timed};
+use crate::client::timed;
 use crate::error::is_not_found;
 use crate::output;
 use crate::signal::Signal;
@@ -55,9 +55,9 @@ impl Control {
     }
 
     /// The process runs: send what has waited, and everything from now on.
-    pub(crate) fn open(&mut self, client: &Client, target: &Target) {
+    pub(crate) fn open(&mut self, api: ApiClient<Channel>, target: &Target) {
         if let Some(requests) = self.waiting.take() {
-            tokio::spawn(deliver(client.api(), target.clone(), requests));
+            tokio::spawn(deliver(api, target.clone(), requests));
         }
     }
 }

@@ -63,10 +63,18 @@ pub(crate) struct FifoPath(PathBuf);
 impl Fifos {
     /// Makes and opens `<dir>/<process>-stdin` and so on.
     pub(crate) fn create(dir: &Path, process: &str, wanted: Wanted) -> Result<Self, Error> {
-        let path = |stream: &str| dir.join(format!("{process}-{stream}"));
-        let stdin = wanted.stdin.then(|| StdinFifo::create(path("stdin"))).transpose()?;
-        let stdout = OutputFifo::create(path("stdout"))?;
-        let stderr = wanted.stderr.then(|| OutputFifo::create(path("stderr"))).transpose()?;
+        Self::create_as(|stream| dir.join(format!("{process}-{stream}")), Mode::RWXU, wanted)
+    }
+
+    /// Makes and opens them where `path` says, given `stdin` and so on.
+    pub(crate) fn create_as(
+        path: impl Fn(&str) -> PathBuf,
+        mode: Mode,
+        wanted: Wanted,
+    ) -> Result<Self, Error> {
+        let stdin = wanted.stdin.then(|| StdinFifo::create(path("stdin"), mode)).transpose()?;
+        let stdout = OutputFifo::create(path("stdout"), mode)?;
+        let stderr = wanted.stderr.then(|| OutputFifo::create(path("stderr"), mode)).transpose()?;
         Ok(Self { stdin, stdout, stderr })
     }
 
@@ -85,8 +93,8 @@ impl Fifos {
 // === impl StdinFifo ===
 
 impl StdinFifo {
-    fn create(path: PathBuf) -> Result<Self, Error> {
-        let path = FifoPath::create(path)?;
+    fn create(path: PathBuf, mode: Mode) -> Result<Self, Error> {
+        let path = FifoPath::create(path, mode)?;
         let placeholder = path.open(OFlags::RDONLY | OFlags::NONBLOCK)?;
         // Blocking from here on: the thread that copies may wait for the container to read.
         let input = path.open(OFlags::WRONLY)?;
@@ -97,8 +105,8 @@ impl StdinFifo {
 // === impl OutputFifo ===
 
 impl OutputFifo {
-    fn create(path: PathBuf) -> Result<Self, Error> {
-        let path = FifoPath::create(path)?;
+    fn create(path: PathBuf, mode: Mode) -> Result<Self, Error> {
+        let path = FifoPath::create(path, mode)?;
         let output = path.open(OFlags::RDONLY | OFlags::NONBLOCK)?;
         Ok(Self { path, output })
     }
@@ -115,10 +123,10 @@ impl OutputFifo {
 // === impl FifoPath ===
 
 impl FifoPath {
-    fn create(path: PathBuf) -> Result<Self, Error> {
+    fn create(path: PathBuf, mode: Mode) -> Result<Self, Error> {
         // Left by a client that was killed: a directory belongs to one client at a time.
         let _ = fs::remove_file(&path);
-        match mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0) {
+        match mknodat(CWD, &path, FileType::Fifo, mode, 0) {
             Ok(()) => Ok(Self(path)),
             Err(errno) => Err(Error::file("make the FIFO", &path, io::Error::from(errno))),
         }

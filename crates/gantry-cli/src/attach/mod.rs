@@ -6,11 +6,11 @@
 //! Stdio does not pass through the daemon. A daemon that is restarted only interrupts the events, which resume after the
 //! last one seen.
 
-mod control;
-mod fifo;
-mod pump;
+pub(crate) mod control;
+pub(crate) mod fifo;
+pub(crate) mod pump;
 mod session;
-mod signals;
+pub(crate) mod signals;
 pub(crate) mod terminal;
 
 use std::path::Path;

@@ -175,7 +175,7 @@ impl Session {
 
     fn on_started(&mut self, fifos: Fifos) -> Result<(), Error> {
         self.started = true;
-        self.control.open(&self.client, &self.target);
+        self.control.open(self.client.api(), &self.target);
         if self.stdio.raw() {
             self.raw = Some(RawMode::enter()?);
         }
