@@ -7,6 +7,7 @@
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Source};
 use rustix::event::epoll::EventFlags;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketAddrUnix, SocketFlags,
@@ -71,7 +72,7 @@ impl ConsoleSocket {
                     // What the peer does from now on is of no interest and must not wake the shim.
                     self.connection = None;
                     events.remove(&self.listener);
-                    return check(master).map(Some);
+                    return check(master, "the runtime sent").map(Some);
                 }
                 Err(Errno::AGAIN) => return Ok(None),
                 // Gone without a descriptor: the next one may have it.
@@ -111,11 +112,21 @@ fn receive_descriptor(connection: &OwnedFd) -> Result<Option<OwnedFd>, Errno> {
 }
 
 /// Only the master side of a pseudo-terminal has a slave's name (TIOCGPTN, `ioctl_tty(2)`).
-fn check(master: OwnedFd) -> Result<OwnedFd> {
+fn check(master: OwnedFd, whence: &'static str) -> Result<OwnedFd> {
     match rustix::pty::ptsname(&master, Vec::new()) {
         Ok(_) => Ok(master),
-        Err(source) => Err(Error::NotATerminal { source }),
+        Err(source) => Err(Error::NotATerminal { whence, source }),
     }
+}
+
+/// The terminal that the daemon hands to a successor as its standard input, where `/dev/null` takes its place:
+/// the terminal hangs up only when its last descriptor is closed.
+pub(crate) fn inherited() -> Result<OwnedFd> {
+    let failed = || Error::setup("taking over the terminal");
+    let master = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).map_err(failed())?;
+    let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    rustix::stdio::dup2_stdin(null.map_err(failed())?).map_err(failed())?;
+    check(master, "the daemon handed over")
 }
 
 #[cfg(test)]

@@ -59,6 +59,15 @@ pub(crate) enum Error {
     /// The runtime said that all is well, but wrote no pid.
     #[error("containerd-shim: the runtime succeeded without writing its pid file")]
     NoPid,
+    /// There is nothing to take over.
+    #[error("containerd-shim: there is no pid file, so there is no process to adopt")]
+    NothingToAdopt,
+    /// Nobody noted when the process started, so it can't be told from a later one with its number.
+    #[error("containerd-shim: the start time of process {pid} is not known, so it cannot be adopted")]
+    NoStartTime {
+        /// The pid as written.
+        pid: i32,
+    },
     /// The pid is not below this shim, so its end could never be learnt.
     #[error("containerd-shim: process {pid} of the runtime's pid file is no child of this shim: {}", reason(*source))]
     NotOurs {
@@ -73,9 +82,11 @@ pub(crate) enum Error {
         /// How long it was waited for.
         seconds: u64,
     },
-    /// What came through the console socket is not a terminal's master side.
-    #[error("containerd-shim: the runtime sent a descriptor that is no terminal: {}", reason(*source))]
+    /// What came through the console socket, or from the daemon, is not a terminal's master side.
+    #[error("containerd-shim: {whence} a descriptor that is no terminal: {}", reason(*source))]
     NotATerminal {
+        /// Who gave it.
+        whence: &'static str,
         /// What the descriptor answered.
         source: Errno,
     },

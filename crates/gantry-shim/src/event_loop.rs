@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 pub(crate) enum Source {
     /// A child changed its state.
     Child,
+    /// The process, which is no child, has ended or has been reaped.
+    Process,
     /// The daemon wrote to `control`.
     Control,
     /// The runtime connects to the console socket or sends on it.
@@ -47,6 +49,11 @@ pub(crate) struct EventLoop {
 }
 
 impl Ready {
+    /// As if everything had happened: to look at all of it once.
+    pub(crate) fn all() -> Self {
+        Self(u32::MAX)
+    }
+
     /// Whether something happened at `source`.
     pub(crate) fn has(self, source: Source) -> bool {
         self.0 & (1 << source as u32) != 0

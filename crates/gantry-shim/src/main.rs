@@ -3,7 +3,8 @@
 //! `gantry-shim ID BUNDLE RUNTIME`, run in the process's folder. It has the OCI runtime make the process, keeps
 //! its standard streams or terminal open, reaps it and all that becomes an orphan below it, writes down how it
 //! ended, has the runtime forget the container, and reports the end by closing the `exit` FIFO. One thread, no
-//! async runtime, and no allocation while it only waits.
+//! async runtime, and no allocation while it only waits. `gantry-shim --adopt ID BUNDLE RUNTIME` does all of this but
+//! the first for a process whose shim has died.
 //!
 //! It must not know the daemon or any wire protocol. Start reading at [`life`], the order of things;
 //! [`contract`] is the front to the daemon, [`stdio`] the streams.
@@ -13,6 +14,7 @@ mod contract;
 mod error;
 mod event_loop;
 mod life;
+mod process;
 mod reaper;
 mod runtime;
 mod stdio;

@@ -5,15 +5,16 @@
 //! sees the hang-up can reuse the id and needs nothing of the bundle. After that the shim touches nothing of
 //! the state dir any more.
 
-use super::{Kind, Shim};
+use super::{Kind, Shim, earlier};
 use crate::contract::StartMarker;
 use crate::error::Result;
 use crate::event_loop::{EventLoop, Ready, Source};
-use crate::reaper::Reaper;
+use crate::process::Ended;
+use crate::reaper;
 use crate::runtime::Outcome;
 use crate::stdio::{Direct, Stdio, Terminal, Unread, Writers};
 use gantry_record::layout::name;
-use gantry_record::{ExitStatus, atomic, layout};
+use gantry_record::{atomic, layout};
 use std::time::{Duration, Instant};
 
 /// How long others may write to init's output after all of them were killed.
@@ -35,10 +36,14 @@ enum Rest {
 
 impl Shim<'_> {
     /// Ends after the process has.
-    pub(super) fn end(self, status: ExitStatus) -> Result<()> {
-        let Self { log, folder, exit, control, events, driver, reaper, stdio, kind } = self;
-        let written = folder.here.write_exit_status(status).is_ok();
-        if !written {
+    pub(super) fn end(self, ended: &Ended) -> Result<()> {
+        // What the process itself is needed for is over.
+        let Self { log, folder, exit, control, events, driver, process: _, stdio, kind } = self;
+        if let Some(remark) = ended.remark {
+            log.warn(remark);
+        }
+        let unwritten = ended.status.filter(|status| folder.here.write_exit_status(*status).is_err());
+        if let Some(status) = unwritten {
             log.warn(format!("exitStatus could not be written, status {status} goes through the exit FIFO"));
             exit.send(status);
         }
@@ -49,7 +54,7 @@ impl Shim<'_> {
             // A failure shows itself in what follows, where it matters.
             let _ = driver.kill_all();
         }
-        let settling = Settling { events: &events, reaper: &reaper, kind, begun: Instant::now() };
+        let settling = Settling { events: &events, kind, begun: Instant::now() };
         let rest = match stdio {
             Stdio::Direct(streams) => Rest::Fifos(settling.direct(streams)?),
             Stdio::Terminal(mut terminal) => {
@@ -63,7 +68,7 @@ impl Shim<'_> {
         settling.orphans()?;
         let marker = settling.start()?;
         if kind != Kind::Exec {
-            match delete(&events, &reaper, || driver.delete())? {
+            match delete(&events, || driver.delete())? {
                 Ok(()) => {
                     let deleted = folder.here.file(name::DELETED);
                     // Without this marker the daemon deletes once more, which does no harm.
@@ -72,21 +77,20 @@ impl Shim<'_> {
                 Err(problem) => log.warn(format!("the runtime could not delete {}: {problem}", driver.id())),
             }
         }
-        if !written {
+        if let Some(status) = unwritten {
             // The disk may have room again, and a daemon that is away now reads only this.
             let _ = folder.here.write_exit_status(status);
         }
         let _ = rustix::process::chdir("/");
         drop(exit);
         drop(marker);
-        linger(&events, &reaper, rest)
+        linger(&events, rest)
     }
 }
 
 /// Waiting for the last output.
 struct Settling<'a> {
     events: &'a EventLoop,
-    reaper: &'a Reaper,
     kind: Kind,
     begun: Instant,
 }
@@ -103,9 +107,9 @@ impl Settling<'_> {
         if self.kind != (Kind::Init { kills_the_rest: false }) {
             return Ok(());
         }
-        self.reaper.reap();
-        while self.reaper.has_children() && !is_past(self.limit()) {
-            wait(self.events, self.reaper, self.limit())?;
+        reaper::reap(None);
+        while reaper::has_children() && !is_past(self.limit()) {
+            wait(self.events, self.limit())?;
         }
         Ok(())
     }
@@ -119,7 +123,7 @@ impl Settling<'_> {
         let deadline = Some(self.begun + START_LIMIT);
         let mut ready = Ready::default();
         while marker.is_there(ready) && !is_past(deadline) {
-            ready = wait(self.events, self.reaper, deadline)?;
+            ready = wait(self.events, deadline)?;
         }
         marker.stop_listening(self.events);
         Ok(Some(marker))
@@ -127,10 +131,12 @@ impl Settling<'_> {
 
     fn direct(&self, streams: Direct) -> Result<Writers> {
         let mut writers = Writers::new(streams.into_outputs())?;
+        // Where a client that also writes can't be told from those that matter, not even an exec waits for ever.
+        let limit = if writers.can_tell() { self.limit() } else { Some(self.begun + REST_LIMIT) };
         let mut gone = writers.are_gone_already(self.events)?;
-        while !gone && !is_past(self.limit()) {
-            let deadline = earlier(self.limit(), writers.look_again());
-            let ready = wait(self.events, self.reaper, deadline)?;
+        while !gone && !is_past(limit) {
+            let deadline = earlier(limit, writers.look_again());
+            let ready = wait(self.events, deadline)?;
             gone = writers.are_gone(self.events, ready);
         }
         writers.stop_listening(self.events);
@@ -141,25 +147,21 @@ impl Settling<'_> {
         terminal.end_input();
         loop {
             terminal.copy();
-            let deadline = match terminal.full_since() {
+            let limit = match terminal.full_since() {
                 Some(since) => Some(since.max(self.begun) + FULL_LIMIT),
-                None if terminal.has_more() => Some(Instant::now()),
                 None => self.limit(),
             };
-            if terminal.is_drained() || (!terminal.has_more() && is_past(deadline)) {
+            let again_at = terminal.again_at();
+            if terminal.is_drained() || (again_at.is_none() && is_past(limit)) {
                 return Ok(());
             }
-            wait(self.events, self.reaper, deadline)?;
+            wait(self.events, again_at.or(limit))?;
         }
     }
 }
 
 /// Runs `delete` until it succeeds, twice at most.
-fn delete(
-    events: &EventLoop,
-    reaper: &Reaper,
-    attempt: impl Fn() -> Result<Outcome>,
-) -> Result<Result<(), String>> {
+fn delete(events: &EventLoop, attempt: impl Fn() -> Result<Outcome>) -> Result<Result<(), String>> {
     let attempt = || match attempt() {
         Ok(outcome) if outcome.status.success() => Ok(()),
         // Somebody else has been quicker.
@@ -172,20 +174,19 @@ fn delete(
     }
     let deadline = Instant::now() + DELETE_PAUSE;
     while !is_past(Some(deadline)) {
-        wait(events, reaper, Some(deadline))?;
+        wait(events, Some(deadline))?;
     }
     Ok(attempt())
 }
 
 /// Stays until a reader has taken what is left.
-fn linger(events: &EventLoop, reaper: &Reaper, rest: Rest) -> Result<()> {
+fn linger(events: &EventLoop, rest: Rest) -> Result<()> {
     let deadline = Instant::now() + LINGER_LIMIT;
     let fifos = match rest {
         Rest::Fifos(writers) => writers.into_read_ends(),
         Rest::Terminal(mut terminal) => {
             while terminal.has_output() && !is_past(Some(deadline)) {
-                let at_once = terminal.has_more().then(Instant::now);
-                wait(events, reaper, earlier(Some(deadline), at_once))?;
+                wait(events, earlier(Some(deadline), terminal.again_at()))?;
                 terminal.copy();
             }
             terminal.into_read_end().into_iter().collect()
@@ -194,22 +195,18 @@ fn linger(events: &EventLoop, reaper: &Reaper, rest: Rest) -> Result<()> {
     let mut unread = Unread::new(events, fifos);
     let mut ready = Ready::default();
     while !unread.is_taken(ready) && !is_past(Some(deadline)) {
-        ready = wait(events, reaper, Some(deadline))?;
+        ready = wait(events, Some(deadline))?;
     }
     Ok(())
 }
 
 /// Waits, and reaps whatever ends meanwhile.
-fn wait(events: &EventLoop, reaper: &Reaper, deadline: Option<Instant>) -> Result<Ready> {
+fn wait(events: &EventLoop, deadline: Option<Instant>) -> Result<Ready> {
     let ready = events.wait(deadline)?;
     if ready.has(Source::Child) {
-        reaper.reap();
+        reaper::reap(None);
     }
     Ok(ready)
-}
-
-fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    one.into_iter().chain(other).min()
 }
 
 fn is_past(deadline: Option<Instant>) -> bool {

@@ -1,21 +1,23 @@
-//! A shim's life, in the order in which it happens: `start`, `serve` in here, `end`.
+//! A shim's life, in the order in which it happens: `start` or `adopt`, `serve` in here, `end`.
 
+mod adopt;
 mod end;
 mod start;
 
-use crate::contract::{Arguments, Control, ExitPipe, Folder, Readiness, ShimLog};
+use crate::contract::{Arguments, Control, ExitPipe, Folder, Origin, Readiness, ShimLog};
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, Source};
-use crate::reaper::Reaper;
+use crate::event_loop::{EventLoop, Ready, Source};
+use crate::process::{Ended, Process};
 use crate::runtime::Driver;
-use crate::stdio::{Size, Stdio};
+use crate::stdio::{How, Size, Stdio};
 use crate::sys;
 use gantry_oci::Runtime;
-use gantry_record::ExitStatus;
+use gantry_record::ProcessRecord;
 use gantry_record::control::ControlMessage;
 use rustix::event::epoll::EventFlags;
 use rustix::fs::Mode;
-use rustix::process::DumpableBehavior;
+use rustix::process::{DumpableBehavior, Gid, Pid, Uid};
+use std::path::Path;
 use std::time::Instant;
 
 /// A process that exists, and all that the shim holds for it.
@@ -26,9 +28,16 @@ struct Shim<'a> {
     control: Control,
     events: EventLoop,
     driver: Driver,
-    reaper: Reaper,
+    process: Process,
     stdio: Stdio,
     /// What kind of process it is.
+    kind: Kind,
+}
+
+/// What a beginning brings.
+struct Begun {
+    process: Process,
+    stdio: Stdio,
     kind: Kind,
 }
 
@@ -63,46 +72,74 @@ pub(crate) fn run(
         .map_err(Error::setup("becoming a subreaper"))?;
     let runtime = Runtime::new(arguments.runtime, record.runtime_args.clone());
     let driver = Driver::new(runtime, arguments.id, inherited_umask);
-    let started = start::start(&events, &folder, &record, &driver, &arguments.bundle)?;
+    let begun = match arguments.origin {
+        Origin::Start => start::start(&events, &folder, &record, &driver, &arguments.bundle)?,
+        Origin::Adoption => adopt::adopt(&events, &folder, &record, log)?,
+    };
     drop(record);
     // No core of a process that has seen an environment, and no other user's debugger. Not before: the runtime
     // may have had to reach the console socket through our folder in /proc.
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
 
-    let (reaper, stdio, kind) = (started.reaper, started.stdio, started.kind);
-    let mut shim = Shim { log, folder, exit, control, events, driver, reaper, stdio, kind };
+    let Begun { process, stdio, kind } = begun;
+    let mut shim = Shim { log, folder, exit, control, events, driver, process, stdio, kind };
     shim.events.change(&shim.control, Source::Control, EventFlags::IN).map_err(Error::setup("epoll_ctl"))?;
     // A size that was sent before there was a terminal holds from the start.
     shim.obey();
     readiness.ready();
     drop(arguments.bundle);
     sys::trim_heap();
-    let status = shim.serve()?;
-    shim.end(status)
+    let ended = shim.serve()?;
+    shim.end(&ended)
+}
+
+fn paths(record: &ProcessRecord) -> [&Path; 3] {
+    let ProcessRecord { stdin, stdout, stderr, .. } = record;
+    [stdin, stdout, stderr].map(Path::new)
+}
+
+fn how(record: &ProcessRecord, nonblocking: bool) -> How {
+    let (uid, gid) = (record.root_uid, record.root_gid);
+    let owner = (uid != 0 || gid != 0).then(|| (Uid::from_raw(uid), Gid::from_raw(gid)));
+    How { nonblocking, owner }
+}
+
+impl Kind {
+    /// Looks, while the process is there, what its end will mean.
+    fn of(record: &ProcessRecord, pid: Pid) -> Self {
+        if record.exec { Self::Exec } else { Self::Init { kills_the_rest: is_first_of_its_namespace(pid) } }
+    }
+}
+
+/// `NSpid` lists the pid in each namespace from ours inwards (`proc_pid_status(5)`).
+fn is_first_of_its_namespace(pid: Pid) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    let pids: Vec<&str> = pids.split_ascii_whitespace().collect();
+    pids.len() > 1 && pids.last() == Some(&"1")
 }
 
 impl Shim<'_> {
     /// Waits until the process has ended.
-    fn serve(&mut self) -> Result<ExitStatus> {
-        // It may have ended while only the runtime was being waited for.
-        let mut ended = self.reaper.reap();
-        while ended.is_none() {
-            let at_once = match &self.stdio {
-                Stdio::Terminal(terminal) if terminal.has_more() => Some(Instant::now()),
-                _ => None,
+    fn serve(&mut self) -> Result<Ended> {
+        // It may have ended while nobody listened yet.
+        let mut ready = Ready::all();
+        loop {
+            if let Some(ended) = self.process.look(&self.events, ready) {
+                return Ok(ended);
+            }
+            let again_at = match &self.stdio {
+                Stdio::Terminal(terminal) => terminal.again_at(),
+                Stdio::Direct(_) => None,
             };
-            let ready = self.events.wait(at_once)?;
+            ready = self.events.wait(earlier(again_at, self.process.deadline()))?;
             if ready.has(Source::Control) {
                 self.obey();
             }
             if let Stdio::Terminal(terminal) = &mut self.stdio {
                 terminal.copy_if(ready);
             }
-            if ready.has(Source::Child) {
-                ended = self.reaper.reap();
-            }
         }
-        Ok(ended.unwrap_or(ExitStatus::UNKNOWN))
     }
 
     /// Does what the daemon has written to `control`.
@@ -117,4 +154,8 @@ impl Shim<'_> {
             (ControlMessage::Resize { .. }, Stdio::Direct(_)) => {}
         });
     }
+}
+
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
 }

@@ -1,17 +1,18 @@
 //! The beginning: streams, the runtime's `create`, `exec` or `restore`, the terminal, the pid.
 
-use super::Kind;
+use super::{Begun, Kind};
 use crate::console::ConsoleSocket;
 use crate::contract::Folder;
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
-use crate::reaper::Reaper;
+use crate::process::Process;
+use crate::reaper;
 use crate::runtime::{Driver, Printed, Streams};
-use crate::stdio::{Client, Direct, How, Size, Stdio, Terminal};
+use crate::stdio::{Client, Direct, Size, Stdio, Terminal};
 use gantry_oci::{Create, Exec, Logging};
 use gantry_record::ProcessRecord;
 use gantry_record::layout::name;
-use rustix::process::{Gid, Pid, Signal, Uid};
+use rustix::process::{Pid, Signal};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
@@ -21,13 +22,6 @@ mod checkpoint;
 
 /// How long the terminal may take after the runtime has said that all is well.
 const TERMINAL_LIMIT: Duration = Duration::from_secs(10);
-
-/// A process that exists.
-pub(super) struct Started {
-    pub(super) reaper: Reaper,
-    pub(super) stdio: Stdio,
-    pub(super) kind: Kind,
-}
 
 /// What a start has to do with.
 struct Start<'a> {
@@ -45,29 +39,29 @@ pub(super) fn start(
     record: &ProcessRecord,
     driver: &Driver,
     bundle: &Path,
-) -> Result<Started> {
+) -> Result<Begun> {
     let start = Start { events, folder, record, driver, bundle };
     rustix::fs::access(bundle, rustix::fs::Access::EXEC_OK).map_err(Error::open(bundle))?;
     if record.terminal() { start.with_terminal() } else { start.without_terminal() }
 }
 
 impl Start<'_> {
-    fn without_terminal(&self) -> Result<Started> {
-        let [stdin, stdout, stderr] = self.paths();
-        let mut streams = Direct::open(stdin, stdout, stderr, self.how(false))?;
+    fn without_terminal(&self) -> Result<Begun> {
+        let [stdin, stdout, stderr] = super::paths(self.record);
+        let mut streams = Direct::open(stdin, stdout, stderr, super::how(self.record, false))?;
         let child = self.spawn(None, streams.streams()?)?;
         let status = self.wait(child, None);
         let finished = status
             .and_then(|(status, _)| self.check(status, || streams.peek_stderr()))
             .and_then(|()| self.meet());
-        let (reaper, kind) = finished.inspect_err(|_| self.clean_up())?;
+        let (process, kind) = finished.inspect_err(|_| self.clean_up())?;
         streams.process_exists();
-        Ok(Started { reaper, stdio: Stdio::Direct(streams), kind })
+        Ok(Begun { process, stdio: Stdio::Direct(streams), kind })
     }
 
-    fn with_terminal(&self) -> Result<Started> {
-        let [stdin, stdout, _] = self.paths();
-        let client = Client::open(stdin, stdout, self.how(true))?;
+    fn with_terminal(&self) -> Result<Begun> {
+        let [stdin, stdout, _] = super::paths(self.record);
+        let client = Client::open(stdin, stdout, super::how(self.record, true))?;
         let mut socket = ConsoleSocket::listen(self.events, self.folder.absolute.path())?;
         // The process gets the terminal, so what the runtime itself prints can be caught.
         let printed = Printed::new()?;
@@ -76,26 +70,15 @@ impl Start<'_> {
         let finish = || {
             let (status, master) = self.wait(child, Some(&mut socket))?;
             self.check(status, || Some(printed.tail()))?;
-            let (reaper, kind) = self.meet()?;
+            let (process, kind) = self.meet()?;
             let master = master.ok_or(Error::NoTerminal { seconds: TERMINAL_LIMIT.as_secs() })?;
             let terminal = Terminal::new(self.events, master, client)?;
             if let Some(size) = console_size(self.record) {
                 terminal.resize(size);
             }
-            Ok(Started { reaper, stdio: Stdio::Terminal(terminal), kind })
+            Ok(Begun { process, stdio: Stdio::Terminal(terminal), kind })
         };
         finish().inspect_err(|_| self.clean_up())
-    }
-
-    fn paths(&self) -> [&Path; 3] {
-        let ProcessRecord { stdin, stdout, stderr, .. } = self.record;
-        [stdin, stdout, stderr].map(Path::new)
-    }
-
-    fn how(&self, nonblocking: bool) -> How {
-        let (uid, gid) = (self.record.root_uid, self.record.root_gid);
-        let owner = (uid != 0 || gid != 0).then(|| (Uid::from_raw(uid), Gid::from_raw(gid)));
-        How { nonblocking, owner }
     }
 
     fn spawn(&self, console: Option<&Path>, streams: Streams) -> Result<Child> {
@@ -184,15 +167,9 @@ impl Start<'_> {
     }
 
     /// Learns who the process is.
-    fn meet(&self) -> Result<(Reaper, Kind)> {
-        let pid = self.folder.here.pid()?.ok_or(Error::NoPid)?;
-        let reaper = Reaper::new(pid)?;
-        let kind = if self.record.exec {
-            Kind::Exec
-        } else {
-            Kind::Init { kills_the_rest: is_first_of_its_namespace(reaper.main()) }
-        };
-        Ok((reaper, kind))
+    fn meet(&self) -> Result<(Process, Kind)> {
+        let pid = self.folder.here.pid()?.and_then(Pid::from_raw).ok_or(Error::NoPid)?;
+        Ok((Process::child(pid)?, Kind::of(self.record, pid)))
     }
 
     /// Undoes what the runtime has done before something failed.
@@ -200,10 +177,11 @@ impl Start<'_> {
         if !self.record.exec {
             self.driver.discard(self.bundle);
         } else if let Ok(Some(pid)) = self.folder.here.pid()
-            && let Ok(reaper) = Reaper::new(pid)
+            && let Some(pid) = Pid::from_raw(pid)
+            && reaper::check_child(pid).is_ok()
         {
             // A child that nobody has reaped: the number can't be another's.
-            let _ = rustix::process::kill_process(reaper.main(), Signal::KILL);
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
     }
 }
@@ -211,15 +189,6 @@ impl Start<'_> {
 fn give_up(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
-}
-
-/// `NSpid` lists the pid in each namespace from ours inwards (`proc_pid_status(5)`).
-fn is_first_of_its_namespace(pid: Pid) -> bool {
-    let status =
-        std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
-    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
-    let pids: Vec<&str> = pids.split_ascii_whitespace().collect();
-    pids.len() > 1 && pids.last() == Some(&"1")
 }
 
 /// The size that the process object asks for.

@@ -1,6 +1,7 @@
 //! Standard streams without a terminal: the process gets the client's own FIFOs and files, and the shim only
 //! keeps them alive. Not one byte passes through it.
 
+use super::again;
 use super::open::{self, How, Input, Output};
 use crate::error::{Error, Result};
 use crate::runtime::Streams;
@@ -24,6 +25,24 @@ impl Direct {
             stdin: open::input(stdin, how)?,
             outputs: [open::output(stdout, how)?, open::output(stderr, how)?],
         })
+    }
+
+    /// Opens anew, for a process that runs, what the shim before this one had open. With the process's pidfd its own
+    /// descriptors are looked at too. What cannot be had again is told to `complain`.
+    pub(crate) fn again(
+        paths: [&Path; 3],
+        how: How,
+        process: Option<&OwnedFd>,
+        complain: &mut dyn FnMut(Error),
+    ) -> Self {
+        let [stdin, stdout, stderr] = paths;
+        Self {
+            stdin: again::input(stdin, how, complain),
+            outputs: [
+                again::output(stdout, how, process.map(|process| (process, 1)), complain),
+                again::output(stderr, how, process.map(|process| (process, 2)), complain),
+            ],
+        }
     }
 
     /// Copies of what the process is to inherit.

@@ -1,5 +1,6 @@
 //! Standard streams: what the process reads from and writes to, and how it ends.
 
+mod again;
 mod direct;
 mod linger;
 mod open;

@@ -42,6 +42,8 @@ pub(crate) struct Output {
     /// For a FIFO, its read end: with it the content survives the last writer, and writing never fails when
     /// the client has gone.
     pub(crate) keep: Option<OwnedFd>,
+    /// Whether `write` is the very file description that the process was given.
+    pub(crate) is_the_process_own: bool,
 }
 
 /// Opens a path as standard input.
@@ -60,7 +62,7 @@ pub(crate) fn output(path: &Path, how: How) -> Result<Output> {
     open_output(path, how).map_err(Error::open(path))
 }
 
-fn open_input(path: &Path, how: How) -> Result<Input, Errno> {
+pub(super) fn open_input(path: &Path, how: How) -> Result<Input, Errno> {
     let (handle, kind) = look_up(path)?;
     let read = reopen(&handle, OFlags::RDONLY)?;
     let closer = kind.is_fifo().then(|| reopen(&handle, OFlags::WRONLY)).transpose()?;
@@ -71,7 +73,7 @@ fn open_input(path: &Path, how: How) -> Result<Input, Errno> {
     Ok(Input { read: Some(read), closer })
 }
 
-fn open_output(path: &Path, how: How) -> Result<Output, Errno> {
+pub(super) fn open_output(path: &Path, how: How) -> Result<Output, Errno> {
     let (handle, kind) = match look_up(path) {
         Err(Errno::NOENT) => return create(path, how),
         found => found?,
@@ -83,17 +85,17 @@ fn open_output(path: &Path, how: How) -> Result<Output, Errno> {
         hand_over(&write, how)?;
     }
     make_blocking(&write, how)?;
-    Ok(Output { write: Some(write), keep })
+    Ok(Output { write: Some(write), keep, is_the_process_own: true })
 }
 
 fn create(path: &Path, how: How) -> Result<Output, Errno> {
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | ALWAYS;
     let write = fs::open(path, flags, Mode::RUSR | Mode::WUSR)?;
     make_blocking(&write, how)?;
-    Ok(Output { write: Some(write), keep: None })
+    Ok(Output { write: Some(write), keep: None, is_the_process_own: true })
 }
 
-fn look_up(path: &Path) -> Result<(OwnedFd, FileType), Errno> {
+pub(super) fn look_up(path: &Path) -> Result<(OwnedFd, FileType), Errno> {
     let handle = fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     let kind = FileType::from_raw_mode(fs::fstat(&handle)?.st_mode);
     Ok((handle, kind))

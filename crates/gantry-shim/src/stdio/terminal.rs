@@ -25,6 +25,7 @@ pub(crate) struct Size {
 }
 
 /// The client's ends, before there is a terminal.
+#[derive(Default)]
 pub(crate) struct Client {
     stdin: Input,
     stdout: Output,
@@ -64,9 +65,9 @@ impl Terminal {
         listen(events, stdout.write.as_ref(), Source::Output, EventFlags::OUT).map_err(failed())?;
         Ok(Self {
             master: Some(master),
+            to_client: Pump::into_sink(stdout.write.as_ref()),
             stdin,
             stdout,
-            to_client: Pump::new(),
             to_process: Pump::new(),
             output: Progress::More,
             input: Progress::More,
@@ -74,15 +75,19 @@ impl Terminal {
         })
     }
 
-    /// Whether copying can go on without waiting for an event.
-    pub(crate) fn has_more(&self) -> bool {
-        self.output == Progress::More || self.input == Progress::More
+    /// When copying can go on without waiting for an event.
+    pub(crate) fn again_at(&self) -> Option<Instant> {
+        match (self.output, self.input) {
+            (Progress::More, _) | (_, Progress::More) => Some(Instant::now()),
+            (Progress::Pause(until), _) => Some(until),
+            _ => None,
+        }
     }
 
     /// Copies what can be copied if something has happened.
     pub(crate) fn copy_if(&mut self, ready: Ready) {
         let touched = [Source::Terminal, Source::Input, Source::Output].iter().any(|s| ready.has(*s));
-        if touched || self.has_more() {
+        if touched || self.again_at().is_some_and(|at| at <= Instant::now()) {
             self.copy();
         }
     }
@@ -146,7 +151,7 @@ impl Terminal {
 
     /// Whether output is known to be still on its way to the client.
     pub(crate) fn has_output(&self) -> bool {
-        matches!(self.output, Progress::Full | Progress::More)
+        matches!(self.output, Progress::Full | Progress::More | Progress::Pause(_))
     }
 
     /// The standard output's read end, for what may still be unread; the terminal is closed.

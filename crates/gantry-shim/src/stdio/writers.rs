@@ -28,6 +28,8 @@ pub(crate) struct Writers {
     /// Read ends that are through; they keep the content.
     through: Vec<OwnedFd>,
     descriptions: OwnedFd,
+    /// Whether all descriptions that were handed out are in there.
+    knows_all: bool,
     /// Only there once it has turned out that somebody else writes: closing an inotify takes milliseconds,
     /// since the kernel waits for a grace period.
     closes: Option<OwnedFd>,
@@ -41,15 +43,17 @@ impl Writers {
         let descriptions =
             epoll::create(epoll::CreateFlags::CLOEXEC).map_err(Error::setup("epoll_create"))?;
         let mut waiting = Vec::with_capacity(2);
+        let mut knows_all = true;
         for output in outputs {
             let (Some(keep), Some(write)) = (output.keep, output.write) else { continue };
+            knows_all &= output.is_the_process_own;
             // No event is asked for: a write end reports an error without readers, but the shim is one.
             epoll::add(&descriptions, &write, EventData::new_u64(0), EventFlags::empty())
                 .map_err(Error::setup("epoll_ctl"))?;
             waiting.push(keep);
         }
         let through = Vec::with_capacity(2);
-        Ok(Self { waiting, through, descriptions, closes: None, looks: 0, look_again: None })
+        Ok(Self { waiting, through, descriptions, knows_all, closes: None, looks: 0, look_again: None })
     }
 
     /// Whether nobody writes any more. If somebody does, [`Writers::are_gone`] is to be asked after each event.
@@ -95,6 +99,11 @@ impl Writers {
         false
     }
 
+    /// Whether a client that is a writer too can be told from those that matter.
+    pub(crate) fn can_tell(&self) -> bool {
+        self.knows_all
+    }
+
     /// When to look again even if nothing happens.
     pub(crate) fn look_again(&self) -> Option<Instant> {
         self.look_again
@@ -131,6 +140,9 @@ impl Writers {
 
     /// Whether every description that was handed out is closed. Unknown counts as no.
     fn no_description_is_left(&self) -> bool {
+        if !self.knows_all {
+            return false;
+        }
         let mut content = [0_u8; 1024];
         let path = format!("/proc/self/fdinfo/{}", self.descriptions.as_raw_fd());
         let read = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())

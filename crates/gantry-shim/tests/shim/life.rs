@@ -12,7 +12,10 @@ fn wrong_usage_is_explained() {
         let output = Command::new(env!("CARGO_BIN_EXE_gantry-shim")).args(args).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
         assert!(output.stdout.is_empty());
-        assert!(String::from_utf8_lossy(&output.stderr).contains("usage: gantry-shim ID BUNDLE RUNTIME"));
+        assert!(
+            String::from_utf8_lossy(&output.stderr)
+                .contains("usage: gantry-shim [--adopt] ID BUNDLE RUNTIME")
+        );
     }
     let output = Command::new(env!("CARGO_BIN_EXE_gantry-shim")).arg("--version").output().unwrap();
     assert_eq!(

@@ -5,6 +5,7 @@
 // The lint's exception for tests does not reach their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod adopt;
 mod exec;
 mod faults;
 mod life;

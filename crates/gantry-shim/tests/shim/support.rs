@@ -2,6 +2,7 @@
 
 use gantry_record::control::ControlMessage;
 use gantry_record::layout::name;
+use gantry_record::proc::ProcStat;
 use gantry_record::{
     ContainerDir, ContainerId, ContainerRecord, ProcessDir, ProcessId, ProcessRecord, fifo, ready,
 };
@@ -37,6 +38,8 @@ pub(crate) struct Container {
 impl Container {
     /// A container that would run `args`.
     pub(crate) fn new(args: &[&str]) -> Self {
+        // What outlives its shim becomes this program's child, as it becomes the daemon's or pid 1's.
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
         let folder = tempfile::Builder::new().prefix("gantry-shim-").tempdir().unwrap();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let id = format!("shim-test-{}-{number}", std::process::id());
@@ -143,6 +146,14 @@ impl Container {
         Shim::spawn(dir, self.id.as_str(), &self.path("bundle"), RUNTIME)
     }
 
+    /// Kills a shim and puts another one beside its process, which becomes this test's child, as the daemon would.
+    pub(crate) fn adopt(&self, shim: Shim, terminal: Option<OwnedFd>) -> Shim {
+        let dir = shim.dir.clone();
+        drop(shim);
+        let stdin = terminal.map_or_else(Stdio::null, Stdio::from);
+        Shim::spawn_as(&["--adopt"], stdin, dir, self.id.as_str(), &self.path("bundle"), RUNTIME)
+    }
+
     fn runtime_root(&self) -> String {
         format!("--root={}", self.path("runtime").display())
     }
@@ -189,13 +200,25 @@ pub(crate) struct Shim {
 impl Shim {
     /// Starts one in `dir`.
     pub(crate) fn spawn(dir: ProcessDir, id: &str, bundle: &Path, runtime: &str) -> Self {
+        Self::spawn_as(&[], Stdio::null(), dir, id, bundle, runtime)
+    }
+
+    fn spawn_as(
+        flags: &[&str],
+        stdin: Stdio,
+        dir: ProcessDir,
+        id: &str,
+        bundle: &Path,
+        runtime: &str,
+    ) -> Self {
         let exit = fifo::open(&dir.file(name::EXIT), OFlags::RDONLY).unwrap();
         let control = fifo::open(&dir.file(name::CONTROL), OFlags::RDWR).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_gantry-shim"))
+            .args(flags)
             .args([id, bundle.to_str().unwrap(), runtime])
             .current_dir(dir.path())
             .process_group(0)
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -225,10 +248,13 @@ impl Shim {
         text
     }
 
-    /// Waits until the process was made.
+    /// Waits until the process was made, and notes who it is.
     pub(crate) fn await_ready(&mut self) {
         let text = self.readiness();
         assert_eq!(text, format!("{}{}", ready::HELLO, ready::READY), "{}", self.logs());
+        if let Some(stat) = self.dir.pid().unwrap().and_then(ProcStat::of) {
+            self.dir.write_start_time(stat.start_time).unwrap();
+        }
     }
 
     /// Both logs, for messages.
@@ -294,6 +320,11 @@ impl Reader {
         Self(fifo::open(Path::new(path), OFlags::RDWR).unwrap())
     }
 
+    /// Writes, for one that was opened for it too.
+    pub(crate) fn write(&self, bytes: &[u8]) {
+        assert_eq!(rustix::io::write(&self.0, bytes), Ok(bytes.len()));
+    }
+
     fn read(&self) -> Vec<u8> {
         await_event(&self.0, PollFlags::IN, "output");
         let mut chunk = vec![0; 65_536];
@@ -321,14 +352,15 @@ impl Reader {
     /// Reads until what came contains `wanted`.
     pub(crate) fn read_until(&self, wanted: &str) -> String {
         let mut all = Vec::new();
+        let mut searched = 0;
         loop {
             let chunk = self.read();
             assert!(!chunk.is_empty(), "ended before {wanted:?}: {:?}", String::from_utf8_lossy(&all));
             all.extend(chunk);
-            let text = String::from_utf8_lossy(&all);
-            if text.contains(wanted) {
-                return text.into_owned();
+            if all[searched..].windows(wanted.len()).any(|window| window == wanted.as_bytes()) {
+                return String::from_utf8_lossy(&all).into_owned();
             }
+            searched = all.len().saturating_sub(wanted.len());
         }
     }
 }

@@ -120,3 +120,22 @@ fn a_runtime_that_fails_leaves_no_socket() {
     assert!(!shim.dir.file("pty.sock").exists());
     assert!(log::first_error(&shim.dir.file(name::RUNTIME_LOG)).unwrap().is_some());
 }
+
+#[test]
+fn many_short_lines_wait_for_a_late_reader() {
+    let script = "i=0; while test $i -lt 3000; do echo line $i; i=$((i+1)); done; echo > /tmp/done; cat";
+    let container = Container::new(&["sh", "-c", script]).with_terminal();
+    let record = streams(&container, "init");
+    let stdout = record.stdout.clone();
+    let mut shim = container.init(record);
+    shim.await_ready();
+    container.start();
+    let done = container.path("bundle/rootfs/tmp/done");
+    while !done.exists() {
+        assert!(!shim.has_exited());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let text = Reader::open(&stdout).read_until("line 2999\r\n");
+    let expected: String = (0..3000).map(|i| format!("line {i}\r\n")).collect();
+    assert_eq!(text, expected);
+}

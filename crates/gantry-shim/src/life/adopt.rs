@@ -1,0 +1,40 @@
+//! The other beginning: standing beside a process whose shim was killed.
+//!
+//! Everything that the dead shim held has a second holder in the daemon, so nothing has broken meanwhile, and nothing
+//! here takes anything away that the next successor would need.
+
+use super::{Begun, Kind};
+use crate::console;
+use crate::contract::{Folder, ShimLog};
+use crate::error::{Error, Result};
+use crate::event_loop::EventLoop;
+use crate::process::{Orphan, Process};
+use crate::stdio::{Client, Direct, Stdio, Terminal};
+use gantry_record::ProcessRecord;
+
+/// Finds the process and opens its streams.
+pub(super) fn adopt(
+    events: &EventLoop,
+    folder: &Folder,
+    record: &ProcessRecord,
+    log: &ShimLog,
+) -> Result<Begun> {
+    let orphan = Orphan::find(events, &folder.here)?;
+    let kind = Kind::of(record, orphan.pid());
+    let mut complain = |error: Error| log.warn(format!("{error}; going on without it"));
+    let [stdin, stdout, stderr] = super::paths(record);
+    let stdio = if record.terminal() {
+        let master = console::inherited()?;
+        let client = Client::open(stdin, stdout, super::how(record, true)).unwrap_or_else(|error| {
+            complain(error);
+            Client::default()
+        });
+        Stdio::Terminal(Terminal::new(events, master, client)?)
+    } else {
+        let how = super::how(record, false);
+        let mut streams = Direct::again([stdin, stdout, stderr], how, orphan.pidfd(), &mut complain);
+        streams.process_exists();
+        Stdio::Direct(streams)
+    };
+    Ok(Begun { process: Process::Orphan(orphan), stdio, kind })
+}
