@@ -4,51 +4,20 @@ use crate::actor::{Actor, Command, ContainerAction, ProcessAction, QUEUE};
 use crate::ended::{Ended, Records};
 use crate::error::{Error, Result};
 use crate::events::{EventLog, Subscription, Timestamp};
+use crate::metrics::Metrics;
+use crate::options::{CreateRequest, Options, Reconfigure};
+use crate::overview::Overview;
 use crate::restore;
 use crate::view::{ContainerView, Status};
 use gantry_container::bundle::Bundle;
 use gantry_container::cgroup::Stats;
-use gantry_container::{
-    Checkpoint, Container, ExecSpec, NewContainer, Resources, Settings, Stdio, checkpoint,
-};
-use gantry_oci::Runtime;
+use gantry_container::{Checkpoint, Container, ExecSpec, NewContainer, Resources, Settings, checkpoint};
 use gantry_record::{ContainerId, ProcessId};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::warn;
-
-/// What a supervisor is made with.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// What holds for all containers.
-    pub settings: Settings,
-    /// Events that are kept, 0 for all.
-    pub retain_events: usize,
-    /// Starts that may run at once.
-    pub start_workers: usize,
-}
-
-/// A request for a new container.
-#[derive(Clone, Debug, Default)]
-pub struct CreateRequest {
-    /// Its id, unchecked.
-    pub id: String,
-    /// Path of its bundle.
-    pub bundle: String,
-    /// Where init's standard streams go.
-    pub stdio: Stdio,
-    /// Free text.
-    pub labels: Vec<String>,
-    /// A runtime other than the daemon's default.
-    pub runtime: Option<Runtime>,
-    /// Do not use `pivot_root`.
-    pub no_pivot_root: bool,
-    /// Folder of the checkpoint to restore from.
-    pub checkpoint: Option<PathBuf>,
-}
 
 /// The supervisor. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -60,7 +29,11 @@ pub struct Supervisor {
 /// What all containers' tasks share.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    /// As they were at the start; what [`Reconfigure`] can change is in `current`.
     pub settings: Arc<Settings>,
+    /// What new containers get.
+    pub current: Mutex<Arc<Settings>>,
+    pub metrics: Metrics,
     pub log: EventLog,
     pub start_workers: Semaphore,
     pub records: Records,
@@ -68,15 +41,20 @@ pub(crate) struct Shared {
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
-    commands: mpsc::Sender<Command>,
-    view: watch::Receiver<Arc<ContainerView>>,
+pub(crate) struct Entry {
+    pub commands: mpsc::Sender<Command>,
+    pub view: watch::Receiver<Arc<ContainerView>>,
 }
 
 impl Shared {
-    fn containers(&self) -> MutexGuard<'_, BTreeMap<ContainerId, Entry>> {
+    pub(crate) fn containers(&self) -> MutexGuard<'_, BTreeMap<ContainerId, Entry>> {
         // Every change is one insert or one remove: a panic elsewhere leaves the map whole.
         self.containers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a container that is made now gets.
+    pub(crate) fn current(&self) -> Arc<Settings> {
+        Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Takes a container off the list; its folder keeps the id from being used until that is gone too.
@@ -105,11 +83,14 @@ impl Supervisor {
         let path = state.event_log();
         let log = EventLog::open(&path, options.retain_events)
             .map_err(|source| Error::EventLog { path, source })?;
+        let settings = Arc::new(options.settings);
         let shared = Arc::new(Shared {
-            records: Records::open(&options.settings.state)?,
+            records: Records::open(&settings.state)?,
             log,
             start_workers: Semaphore::new(options.start_workers.max(1)),
-            settings: Arc::new(options.settings),
+            current: Mutex::new(Arc::clone(&settings)),
+            settings,
+            metrics: Metrics::default(),
             containers: Mutex::default(),
         });
         let (done, restored) = watch::channel(false);
@@ -120,6 +101,26 @@ impl Supervisor {
             let _ = done.send(true);
         });
         Ok(Self { shared, restored })
+    }
+
+    /// Changes what can be changed while it works.
+    pub fn reconfigure(&self, change: Reconfigure) {
+        let mut current = self.shared.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let Reconfigure { runtime, start_timeout, retain_events } = change;
+        *current = Arc::new(Settings { runtime, start_timeout, ..Settings::clone(&current) });
+        self.shared.log.set_retain(retain_events);
+    }
+
+    /// What was counted and timed so far.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// What there is and what waits, without waiting for anything.
+    #[must_use]
+    pub fn overview(&self) -> Overview {
+        Overview::of(&self.shared, *self.restored.borrow())
     }
 
     /// Waits until the containers of the state dir are known.
@@ -146,7 +147,7 @@ impl Supervisor {
             runtime: request.runtime,
             no_pivot_root: request.no_pivot_root,
         };
-        let container = Container::create(Arc::clone(&self.shared.settings), new)?;
+        let container = Container::create(self.shared.current(), new)?;
         let init = container.init_record(&bundle, &request.stdio, request.checkpoint.as_deref());
         let actor = self.shared.enlist(container);
         let (reply, answer) = oneshot::channel();

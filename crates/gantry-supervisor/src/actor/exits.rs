@@ -8,6 +8,7 @@ use gantry_container::cgroup::OomWatch;
 use gantry_container::{ExitWatch, Process, start};
 use gantry_record::layout::name;
 use gantry_record::{ExitStatus, ProcessId};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 impl Actor {
@@ -24,6 +25,7 @@ impl Actor {
 
     pub(super) async fn report_oom(&self) {
         let id = self.container.id();
+        self.shared.metrics.oom_kills.increment();
         warn!(container = %id, "the kernel has killed a process of the container for want of memory");
         self.shared.log.append(Event::of_container(EventKind::Oom, id.as_str())).await;
     }
@@ -62,6 +64,7 @@ impl Actor {
 
     /// Removes the container and tells of init's end: what clients may use again is free before they hear of it.
     pub(super) async fn finish(&mut self, status: ExitStatus) {
+        let ended = Instant::now();
         self.report_pending_oom().await;
         let id = self.container.id();
         start::step(&ProcessId::init(), "ended");
@@ -76,6 +79,10 @@ impl Actor {
             // Whatever the daemon held open for its clients goes before they hear of the end.
             drop(init);
             self.report_exit(&ProcessId::init(), status, key).await;
+            self.shared.metrics.exit.observe(ended.elapsed());
+            if let Some(asked) = self.stop_asked {
+                self.shared.metrics.stop.observe(asked.elapsed());
+            }
         }
     }
 
@@ -117,6 +124,7 @@ impl Actor {
             self.shared.log.append(exit_event(container.as_str(), process.as_str(), status, key)).await;
         }
         start::step(process, "exit-logged");
+        self.shared.metrics.exits.increment();
         info!(%container, %process, %status, "exited");
         match tombstone {
             Ok(tombstone) => tombstone.remove(),

@@ -65,6 +65,13 @@ pub(crate) enum ProcessAction {
     Update { close_stdin: bool, size: Option<(u16, u16)> },
 }
 
+impl ProcessAction {
+    /// Whether it is SIGTERM or SIGKILL.
+    fn asks_to_end(self) -> bool {
+        matches!(self, Self::Signal(9 | 15))
+    }
+}
+
 /// What a task beside the actor has brought to its end.
 enum Done {
     Started(Box<Started>),
@@ -80,6 +87,7 @@ struct Started {
     id: ProcessId,
     result: Result<start::Started>,
     starter: Starter,
+    began: Instant,
 }
 
 /// Init has ended; its exit is told once every exec's is.
@@ -99,6 +107,8 @@ pub(crate) struct Actor {
     tasks: JoinSet<Done>,
     paused: bool,
     oom_killed: bool,
+    /// When somebody first asked init to end.
+    stop_asked: Option<Instant>,
     ending: Option<Ending>,
 }
 
@@ -119,6 +129,7 @@ impl Actor {
             tasks: JoinSet::new(),
             paused: false,
             oom_killed: false,
+            stop_asked: None,
             ending: None,
         }
     }
@@ -176,7 +187,13 @@ impl Actor {
                 Some(deferred) if deferred.len() < DEFERRED => {
                     deferred.push(Command::Process { id, action, reply });
                 }
-                _ => answer(reply, self.act(&id, action)),
+                _ => {
+                    let result = self.act(&id, action);
+                    if result.is_ok() && id.is_init() && action.asks_to_end() {
+                        self.stop_asked.get_or_insert_with(Instant::now);
+                    }
+                    answer(reply, result);
+                }
             },
             Command::Container { action, reply } => {
                 let result = match action {
@@ -243,7 +260,8 @@ impl Actor {
     async fn done(&mut self, done: Done) -> ControlFlow<()> {
         match done {
             Done::Started(started) => {
-                let Started { id, result, starter } = *started;
+                let Started { id, result, starter, began } = *started;
+                self.count_start(&id, result.is_ok(), began);
                 match result {
                     Ok(process) => self.started(id, process, starter).await,
                     Err(error) => self.start_failed(&id, error, starter).await?,

@@ -8,6 +8,7 @@ use gantry_container::start;
 use gantry_record::{ProcessId, ProcessRecord};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 /// Who waits for a start.
@@ -32,13 +33,27 @@ impl Actor {
     pub(super) fn spawn_start(&mut self, id: ProcessId, record: ProcessRecord, mut starter: Starter) {
         self.starting.insert(id.clone(), Vec::new());
         let (shared, container) = (Arc::clone(&self.shared), Arc::clone(&self.container));
+        let began = Instant::now();
         let attempt = async move {
+            let waiting = shared.metrics.waiting.enter();
             // Never closed, so a permit always comes.
             let _worker = shared.start_workers.acquire().await;
+            drop(waiting);
+            let _starting = shared.metrics.starting.enter();
             let result = start::start(&container, id.clone(), record, starter.cancelled()).await;
-            Done::Started(Box::new(Started { id, result: result.map_err(Error::from), starter }))
+            Done::Started(Box::new(Started { id, result: result.map_err(Error::from), starter, began }))
         };
         self.tasks.spawn(Box::pin(attempt));
+    }
+
+    pub(super) fn count_start(&self, id: &ProcessId, started: bool, began: Instant) {
+        let metrics = &self.shared.metrics;
+        match (id.is_init(), started) {
+            (true, true) => metrics.start.observe(began.elapsed()),
+            (true, false) => metrics.start_failures.increment(),
+            (false, true) => metrics.exec.observe(began.elapsed()),
+            (false, false) => metrics.exec_failures.increment(),
+        }
     }
 
     /// Reports a start and begins to watch for the exit, in this order: no exit can overtake its start.

@@ -11,7 +11,7 @@ use super::{Event, EventKind, ProcessKey, Timestamp};
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
@@ -28,6 +28,17 @@ const BATCH: usize = 256;
 pub struct EventLog {
     queue: mpsc::Sender<Append>,
     shared: Arc<Mutex<Shared>>,
+    retain: Arc<AtomicUsize>,
+}
+
+/// Figures of a log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogOverview {
+    pub queued: usize,
+    pub stored: usize,
+    pub appended: u64,
+    pub subscribers: usize,
+    pub cut_off: u64,
 }
 
 #[derive(Debug)]
@@ -40,6 +51,8 @@ struct Append {
 struct Shared {
     events: VecDeque<Arc<Event>>,
     subscribers: Vec<Subscriber>,
+    appended: u64,
+    cut_off: u64,
 }
 
 #[derive(Debug)]
@@ -91,14 +104,21 @@ impl EventLog {
         }
         let last = contents.events.iter().map(|event| event.timestamp).max().unwrap_or_default();
         let events = contents.events.into_iter().map(Arc::new).collect();
-        let shared = Arc::new(Mutex::new(Shared { events, subscribers: Vec::new() }));
+        let shared = Arc::new(Mutex::new(Shared { events, ..Shared::default() }));
         let (queue, receiver) = mpsc::channel(QUEUE);
-        let writer = Writer { log, last, retain, shared: Arc::clone(&shared), unwritten: false };
+        let retain = Arc::new(AtomicUsize::new(retain));
+        let writer =
+            Writer { log, last, retain: Arc::clone(&retain), shared: Arc::clone(&shared), unwritten: false };
         std::thread::Builder::new()
             .name("event-log".to_owned())
             .stack_size(128 << 10)
             .spawn(move || writer.run(receiver))?;
-        Ok(Self { queue, shared })
+        Ok(Self { queue, shared, retain })
+    }
+
+    /// Keeps so many events from now on, 0 for all.
+    pub(crate) fn set_retain(&self, events: usize) {
+        self.retain.store(events, Ordering::Relaxed);
     }
 
     /// Logs an event and returns once no kill of the daemon can lose it. Its timestamp is set here; it is
@@ -157,16 +177,26 @@ impl EventLog {
     /// How many subscribers there are.
     #[must_use]
     pub fn subscribers(&self) -> usize {
+        self.overview().subscribers
+    }
+
+    pub(crate) fn overview(&self) -> LogOverview {
         let mut shared = lock(&self.shared);
         shared.subscribers.retain(|s| !s.queue.is_closed());
-        shared.subscribers.len()
+        LogOverview {
+            queued: self.queue.max_capacity() - self.queue.capacity(),
+            stored: shared.events.len(),
+            appended: shared.appended,
+            subscribers: shared.subscribers.len(),
+            cut_off: shared.cut_off,
+        }
     }
 }
 
 struct Writer {
     log: LogFile,
     last: Timestamp,
-    retain: usize,
+    retain: Arc<AtomicUsize>,
     shared: Arc<Mutex<Shared>>,
     /// Memory holds events that the file lacks, because writing failed.
     unwritten: bool,
@@ -214,7 +244,7 @@ impl Writer {
         for event in events {
             shared.publish(event);
         }
-        let trimmed = shared.trim(self.retain);
+        let trimmed = shared.trim(self.retain.load(Ordering::Relaxed));
         let snapshot: Option<Vec<_>> =
             (trimmed || self.unwritten).then(|| shared.events.iter().cloned().collect());
         drop(shared);
@@ -238,11 +268,13 @@ impl Shared {
                 Err(mpsc::error::TrySendError::Closed(_)) => false,
                 Err(mpsc::error::TrySendError::Full(_)) => {
                     subscriber.lagged.store(true, Ordering::Release);
+                    self.cut_off += 1;
                     false
                 }
             }
         });
         self.events.push_back(event);
+        self.appended += 1;
     }
 
     /// Forgets the oldest once there are twice as many as are to be kept, so that the file is rewritten rarely.
