@@ -15,6 +15,8 @@ mod support;
 
 mod bad_input;
 mod bundles;
+mod cli_inspect;
+mod cli_update;
 mod many;
 mod python;
 mod restart;
