@@ -7,7 +7,7 @@ use tonic::Status;
 
 use super::flags::FlagError;
 use super::go::{self, BadValue};
-use crate::error::{is_connection_loss, system_text};
+use crate::error::system_text;
 
 /// Everything that fails ends with this.
 const FAILURE: u8 = 1;
@@ -81,8 +81,14 @@ impl From<Status> for Error {
     }
 }
 
+/// Whether a call failed because the connection did: what the daemon sends has no source on our side.
+pub(crate) fn is_connection_closed(status: &Status) -> bool {
+    use std::error::Error as _;
+    status.source().is_some()
+}
+
 fn rpc_text(status: &Status) -> String {
-    if is_connection_loss(status) {
+    if is_connection_closed(status) {
         return "rpc error: code = 14 desc = transport is closing".to_owned();
     }
     format!("rpc error: code = {} desc = {}", i32::from(status.code()), status.message())
@@ -98,7 +104,9 @@ mod tests {
         assert_eq!(not_found.line(), "[ctr] rpc error: code = 2 desc = containerd: container not found");
         let exists = Error::from(Status::already_exists("mkdir /x/web: file exists"));
         assert_eq!(exists.line(), "[ctr] rpc error: code = 6 desc = mkdir /x/web: file exists");
-        let lost = Error::from(Status::unavailable("whatever"));
+        let busy = Error::from(Status::unavailable("come back later"));
+        assert_eq!(busy.line(), "[ctr] rpc error: code = 14 desc = come back later");
+        let lost = Error::from(Status::from_error(Box::new(io::Error::other("whatever"))));
         assert_eq!(lost.line(), "[ctr] rpc error: code = 14 desc = transport is closing");
     }
 

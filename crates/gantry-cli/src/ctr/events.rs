@@ -31,7 +31,7 @@ pub(crate) async fn table(daemon: &Daemon, run: &Run) -> Result<(), Error> {
         text => when::from_rfc3339(&text).map(when::to_wire).ok_or(BadValue::Time(text))?,
     };
     let mut api = daemon.connect().await?;
-    let mut stream = Box::pin(subscribe(&mut api, timestamp));
+    let mut stream = Box::pin(subscribe(&mut api, Some(timestamp)));
     let header = || print(&EVENTS.render(&[["TIME", "TYPE", "ID", "PID", "STATUS"].map(str::to_owned)]));
     let mut stream = if let Ok(stream) = timeout(SILENT_DAEMON, &mut stream).await {
         header()?;
@@ -54,7 +54,7 @@ pub(crate) async fn watch(daemon: &Daemon, run: &Run) -> Result<(), Error> {
         // Somebody who watches a container that is not there wants to know.
         api.state(StateRequest { id: id.clone() }).await?;
     }
-    let mut stream = subscribe(&mut api, NO_TIME).await?;
+    let mut stream = subscribe(&mut api, None).await?;
     while let Some(event) = stream.message().await? {
         if id.is_empty() || event.id == id {
             print(&format!("{}\n", literal(&event)))?;
@@ -63,8 +63,11 @@ pub(crate) async fn watch(daemon: &Daemon, run: &Run) -> Result<(), Error> {
     Err(Error::EndOfEvents)
 }
 
-async fn subscribe(api: &mut ApiClient<Channel>, since: Timestamp) -> Result<Streaming<Event>, Error> {
-    let request = EventsRequest { timestamp: Some(since), stored_only: false, id: String::new() };
+async fn subscribe(
+    api: &mut ApiClient<Channel>,
+    since: Option<Timestamp>,
+) -> Result<Streaming<Event>, Error> {
+    let request = EventsRequest { timestamp: since, stored_only: false, id: String::new() };
     Ok(api.events(request).await?.into_inner())
 }
 

@@ -10,8 +10,8 @@ use tokio::time::sleep;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
+use super::error::is_connection_closed;
 use crate::attach::Target;
-use crate::error::is_connection_loss;
 use crate::events::{EXIT, START_CONTAINER, START_PROCESS};
 use crate::id::INIT;
 use crate::when;
@@ -66,7 +66,7 @@ async fn follow(mut api: ApiClient<Channel>, target: &Target, mut since: Timesta
             },
             Err(status) => Some(status),
         };
-        if failed.is_some_and(|status| is_connection_loss(&status)) {
+        if failed.is_some_and(|status| is_connection_closed(&status)) {
             return Ending::ConnectionClosed;
         }
         sleep(PAUSE).await;

@@ -108,8 +108,8 @@ pub(crate) fn quote(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\r' => quoted.push_str("\\r"),
             '\t' => quoted.push_str("\\t"),
-            '\0'..=' ' | '\u{7f}' if character != ' ' => {
-                quoted.push_str(&format!("\\x{:02x}", u32::from(character)))
+            '\0'..='\u{1f}' | '\u{7f}' => {
+                quoted.push_str(&format!("\\x{:02x}", u32::from(character)));
             }
             _ => quoted.push(character),
         }

@@ -231,7 +231,7 @@ mod tests {
         for (text, name) in cases {
             match line(text) {
                 Ok(Line::Mistake(help, _)) => {
-                    assert!(help.starts_with(&format!("NAME:\n   {name}")), "{text}: {help}")
+                    assert!(help.starts_with(&format!("NAME:\n   {name}")), "{text}: {help}");
                 }
                 other => panic!("{text}: {other:?}"),
             }

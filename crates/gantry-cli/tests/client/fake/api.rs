@@ -124,7 +124,9 @@ impl Api for Shared {
     }
 
     async fn events(&self, request: Request<EventsRequest>) -> Answer<Self::EventsStream> {
-        let request = request.into_inner();
+        let mut request = request.into_inner();
+        // Go's zero time means none, as none does.
+        request.timestamp = request.timestamp.filter(|timestamp| timestamp.seconds != -62_135_596_800);
         let (sender, mut receiver) = mpsc::channel(8);
         let shared = self.me.upgrade().unwrap();
         let (mut news, mut breaks) = (self.news.subscribe(), self.breaks.subscribe());

@@ -78,6 +78,12 @@ impl FakeDaemon {
         &self.shared
     }
 
+    /// How many streams of events are open.
+    #[allow(dead_code, reason = "for the tests of ctr")]
+    pub(crate) fn subscribers(&self) -> usize {
+        self.shared.news.receiver_count()
+    }
+
     fn socket(&self) -> PathBuf {
         self.dir.path().join("gantryd.sock")
     }
