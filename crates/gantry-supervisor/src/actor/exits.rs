@@ -46,6 +46,8 @@ impl Actor {
         let Some(process) = self.processes.remove(id) else { return };
         let key = ProcessKey::of(&process.identity);
         drop(process);
+        // Whoever hears of the end must not find it listed.
+        self.publish_view();
         start::step(id, "ended");
         self.report_exit(id, status, key).await;
     }
