@@ -4,7 +4,7 @@ use crate::container::Container;
 use crate::error::Result;
 use crate::exit::{Adoption, ExitWatch};
 use crate::process::{Identity, Process};
-use crate::start;
+use crate::{shim, start};
 use gantry_record::layout::name;
 use gantry_record::{ContainerId, ProcessDir, ProcessId, fifo};
 use rustix::fs::OFlags;
@@ -29,6 +29,9 @@ pub async fn process(
         dir.pid()?.map(|pid| Ok::<_, crate::Error>(Identity::of(pid, dir.start_time()?))).transpose()?;
     let Some(identity) = identity.filter(|identity| !dir.is_starting() || was_reported(identity)) else {
         info!(container = %container.id(), process = %id, "its start was interrupted; undoing it");
+        for shim in shims(container.id(), dir.path()) {
+            shim::settle(&shim, &dir, start::SETTLE_LIMIT).await;
+        }
         kill_shims(container.id(), dir.path());
         start::undo(container, &id, &dir).await;
         return Ok(None);

@@ -1,6 +1,7 @@
 //! Spawning a shim and learning by events, never by polling, what became of it.
 
 use crate::error::{Error, Result};
+use crate::process::Identity;
 use gantry_record::layout::name;
 use gantry_record::{ContainerId, ProcessDir, log, ready};
 use rustix::fs::inotify;
@@ -131,6 +132,19 @@ impl Shim {
     #[must_use]
     pub fn into_child(self) -> Child {
         self.child
+    }
+}
+
+/// Waits until the runtime that `shim` runs has made the process of `dir` or given up, or `limit` has passed. A runtime
+/// that is killed half-way leaves cgroups and processes of which it has written nothing down yet.
+pub(crate) async fn settle(shim: &Identity, dir: &ProcessDir, limit: Duration) {
+    let Ok(folder) = watch_folder(dir) else { return };
+    let made = async {
+        while !matches!(dir.pid(), Ok(Some(_))) && folder_changed(&folder).await.is_ok() {}
+    };
+    tokio::select! {
+        () = made => {}
+        _ = shim.ended_within(limit) => {}
     }
 }
 

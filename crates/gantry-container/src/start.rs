@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::exit::{Adoption, ExitWatch};
 use crate::process::{Identity, Process};
 use crate::runtime;
-use crate::shim::Shim;
+use crate::shim::{self, Shim};
 use gantry_oci::RuntimeError;
 use gantry_record::layout::name;
 use gantry_record::{ProcessDir, ProcessId, ProcessRecord, fifo};
@@ -21,6 +21,9 @@ use tracing::{debug, warn};
 
 /// How long an orphan of a failed start may take to die of SIGKILL.
 const ORPHAN_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a start that nobody waits for any more may go on until it can be undone without a trace.
+pub(crate) const SETTLE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A process that runs.
 #[derive(Debug)]
@@ -61,6 +64,9 @@ pub async fn start(
     match outcome {
         Ok(started) => Ok(started),
         Err(error) => {
+            if matches!(error, Error::Cancelled) {
+                attempt.settle().await;
+            }
             attempt.undo().await;
             Err(error)
         }
@@ -137,6 +143,13 @@ impl Attempt<'_> {
         let (runtime, id) = (self.container.runtime(), self.container.id());
         // The start's own limit is shorter or longer; it is kept by the caller.
         runtime::run(runtime, "start", id, runtime.start(id), None, Duration::MAX).await.map(drop)
+    }
+
+    /// Lets the runtime finish, if it runs.
+    async fn settle(&self) {
+        if let Some(pid) = self.shim.as_ref().and_then(Shim::pid) {
+            shim::settle(&Identity::of(pid, None), &self.dir, SETTLE_LIMIT).await;
+        }
     }
 
     /// Removes every trace: shim and runtime first, so that nothing new appears, then what they made.
