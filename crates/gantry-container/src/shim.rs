@@ -139,9 +139,7 @@ impl Shim {
 /// that is killed half-way leaves cgroups and processes of which it has written nothing down yet.
 pub(crate) async fn settle(shim: &Identity, dir: &ProcessDir, limit: Duration) {
     let Ok(folder) = watch_folder(dir) else { return };
-    let made = async {
-        while !matches!(dir.pid(), Ok(Some(_))) && folder_changed(&folder).await.is_ok() {}
-    };
+    let made = async { while !matches!(dir.pid(), Ok(Some(_))) && folder_changed(&folder).await.is_ok() {} };
     tokio::select! {
         () = made => {}
         _ = shim.ended_within(limit) => {}
