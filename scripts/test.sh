@@ -17,10 +17,11 @@ export GANTRY_BIN_DIR
 
 before=$(scripts/leftovers.sh)
 cgroups_before=$(gantry_cgroups)
+status=0
 if cargo nextest --version >/dev/null 2>&1; then
-    cargo nextest run --locked --workspace --config-file scripts/nextest.toml --no-fail-fast "$@"
+    cargo nextest run --locked --workspace --config-file scripts/nextest.toml --no-fail-fast "$@" || status=$?
 else
-    cargo test --locked --workspace --no-fail-fast "$@"
+    cargo test --locked --workspace --no-fail-fast "$@" || status=$?
 fi
 remove_gantry_cgroups_except "$cgroups_before"
 after=$(scripts/leftovers.sh)
@@ -32,3 +33,4 @@ if [[ -n $left ]]; then
     exit 1
 fi
 echo "test: no process, mount, cgroup or temporary file left behind"
+exit "$status"
