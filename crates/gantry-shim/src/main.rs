@@ -9,6 +9,7 @@
 //! It must not know the daemon or any wire protocol. Start reading at [`life`], the order of things;
 //! [`contract`] is the front to the daemon, [`stdio`] the streams.
 
+mod cgroup;
 mod console;
 mod contract;
 mod error;

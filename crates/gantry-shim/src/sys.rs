@@ -1,5 +1,6 @@
 //! The system calls that rustix has not, each as a thin safe function: the only unsafe code of the shim.
 
+use gantry_record::Usage;
 use rustix::fs::Mode;
 use rustix::io::{Errno, Result};
 use rustix::process::{Pid, Signal};
@@ -50,6 +51,24 @@ pub(crate) fn child_signals() -> Result<OwnedFd> {
     check(fd)?;
     // SAFETY: the descriptor was just made and nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Reaps a child that has ended, if there is one: its pid, its wait status, and what it and the children that it had
+/// waited for itself had used (wait4(2)).
+pub(crate) fn reap_one() -> Option<(i32, i32, Usage)> {
+    let mut status = 0;
+    let mut used = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: writes an int and a rusage, which both are there for it.
+    let pid = unsafe { libc::wait4(-1, &raw mut status, libc::WNOHANG, used.as_mut_ptr()) };
+    // SAFETY: it consists of numbers, for which the zeros it was made of are good values too.
+    let used = unsafe { used.assume_init() };
+    let nanos = |time: libc::timeval| {
+        let (seconds, micros) = (u64::try_from(time.tv_sec).ok()?, u64::try_from(time.tv_usec).ok()?);
+        Some(seconds * 1_000_000_000 + micros * 1000)
+    };
+    let cpu_nanos = nanos(used.ru_utime).zip(nanos(used.ru_stime)).map(|(user, system)| user + system);
+    let peak_memory_bytes = u64::try_from(used.ru_maxrss).ok().map(|kib| kib << 10);
+    (pid > 0).then_some((pid, status, Usage { cpu_nanos, peak_memory_bytes }))
 }
 
 /// Closes whatever the daemon leaked to us. Must come before the shim opens anything.

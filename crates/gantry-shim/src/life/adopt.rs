@@ -20,7 +20,6 @@ pub(super) fn adopt(
     log: &ShimLog,
 ) -> Result<Begun> {
     let orphan = Orphan::find(events, &folder.here)?;
-    let kind = Kind::of(record, orphan.pid());
     let mut complain = |error: Error| log.warn(format!("{error}; going on without it"));
     let [stdin, stdout, stderr] = super::paths(record);
     let stdio = if record.terminal() {
@@ -36,5 +35,7 @@ pub(super) fn adopt(
         streams.process_exists();
         Stdio::Direct(streams)
     };
-    Ok(Begun { process: Process::Orphan(orphan), stdio, kind })
+    let process = Process::Orphan(orphan);
+    let kind = Kind::of(record, &process);
+    Ok(Begun { process, stdio, kind })
 }

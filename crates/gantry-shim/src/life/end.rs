@@ -1,6 +1,6 @@
 //! The end: the status, the rest of the container, the last output, the report, and then the client's leisure.
 //!
-//! The order is the contract. The status is on disk before anything else is tried. The `exit` FIFO closes
+//! The order is the contract. The status, with the usage just before it, is on disk before anything else is tried. The `exit` FIFO closes
 //! when all output is with the client or in its FIFO and the runtime has forgotten the container, so whoever
 //! sees the hang-up can reuse the id and needs nothing of the bundle. After that the shim touches nothing of
 //! the state dir any more.
@@ -14,7 +14,7 @@ use crate::reaper;
 use crate::runtime::Outcome;
 use crate::stdio::{Direct, Stdio, Terminal, Unread, Writers};
 use gantry_record::layout::name;
-use gantry_record::{atomic, layout};
+use gantry_record::{Usage, atomic, layout};
 use std::time::{Duration, Instant};
 
 /// How long others may write to init's output after all of them were killed.
@@ -38,10 +38,21 @@ impl Shim<'_> {
     /// Ends after the process has.
     pub(super) fn end(self, ended: &Ended) -> Result<()> {
         // What the process itself is needed for is over.
-        let Self { log, folder, exit, control, events, driver, process: _, stdio, kind } = self;
+        let Self { log, folder, exit, control, events, driver, process: _, stdio, kind, cgroup } = self;
         if let Some(remark) = ended.remark {
             log.warn(remark);
         }
+        if kind != Kind::Exec {
+            let usage = Usage {
+                cpu_nanos: cgroup.cpu_nanos().or(ended.used.cpu_nanos),
+                peak_memory_bytes: cgroup.peak_memory_bytes().or(ended.used.peak_memory_bytes),
+            };
+            if usage != Usage::default() {
+                // Figures of no consequence; a failure has none either.
+                let _ = folder.here.write_usage(&usage);
+            }
+        }
+        drop(cgroup);
         let unwritten = ended.status.filter(|status| folder.here.write_exit_status(*status).is_err());
         if let Some(status) = unwritten {
             log.warn(format!("exitStatus could not be written, status {status} goes through the exit FIFO"));

@@ -4,6 +4,7 @@ mod adopt;
 mod end;
 mod start;
 
+use crate::cgroup::Cgroup;
 use crate::contract::{Arguments, Control, ExitPipe, Folder, Origin, Readiness, ShimLog};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Ready, Source};
@@ -32,6 +33,8 @@ struct Shim<'a> {
     stdio: Stdio,
     /// What kind of process it is.
     kind: Kind,
+    /// The container's cgroup; none for an exec.
+    cgroup: Cgroup,
 }
 
 /// What a beginning brings.
@@ -82,11 +85,15 @@ pub(crate) fn run(
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
 
     let Begun { process, stdio, kind } = begun;
-    let mut shim = Shim { log, folder, exit, control, events, driver, process, stdio, kind };
+    let mut shim =
+        Shim { log, folder, exit, control, events, driver, process, stdio, kind, cgroup: Cgroup::default() };
     shim.events.change(&shim.control, Source::Control, EventFlags::IN).map_err(Error::setup("epoll_ctl"))?;
     // A size that was sent before there was a terminal holds from the start.
     shim.obey();
     readiness.ready();
+    if kind != Kind::Exec {
+        shim.cgroup = shim.process.inspect(Cgroup::of).unwrap_or_default();
+    }
     drop(arguments.bundle);
     sys::trim_heap();
     let ended = shim.serve()?;
@@ -106,8 +113,12 @@ fn how(record: &ProcessRecord, nonblocking: bool) -> How {
 
 impl Kind {
     /// Looks, while the process is there, what its end will mean.
-    fn of(record: &ProcessRecord, pid: Pid) -> Self {
-        if record.exec { Self::Exec } else { Self::Init { kills_the_rest: is_first_of_its_namespace(pid) } }
+    fn of(record: &ProcessRecord, process: &Process) -> Self {
+        if record.exec {
+            return Self::Exec;
+        }
+        // Killing the rest once more does no harm.
+        Self::Init { kills_the_rest: process.inspect(is_first_of_its_namespace).unwrap_or(false) }
     }
 }
 

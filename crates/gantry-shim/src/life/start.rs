@@ -169,7 +169,9 @@ impl Start<'_> {
     /// Learns who the process is.
     fn meet(&self) -> Result<(Process, Kind)> {
         let pid = self.folder.here.pid()?.and_then(Pid::from_raw).ok_or(Error::NoPid)?;
-        Ok((Process::child(pid)?, Kind::of(self.record, pid)))
+        let process = Process::child(pid)?;
+        let kind = Kind::of(self.record, &process);
+        Ok((process, kind))
     }
 
     /// Undoes what the runtime has done before something failed.

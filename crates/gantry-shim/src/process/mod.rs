@@ -7,7 +7,7 @@ pub(crate) use orphan::Orphan;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Ready, Source};
 use crate::reaper;
-use gantry_record::ExitStatus;
+use gantry_record::{ExitStatus, Usage};
 use rustix::process::Pid;
 use std::time::Instant;
 
@@ -25,6 +25,8 @@ pub(crate) struct Ended {
     pub(crate) status: Option<ExitStatus>,
     /// Why no more is known, for the log.
     pub(crate) remark: Option<&'static str>,
+    /// What it, without the others in its container, had used, if it was a child.
+    pub(crate) used: Usage,
 }
 
 impl Process {
@@ -39,7 +41,8 @@ impl Process {
     pub(crate) fn look(&mut self, events: &EventLoop, ready: Ready) -> Option<Ended> {
         match self {
             Self::Child(main) if ready.has(Source::Child) => {
-                reaper::reap(Some(*main)).map(|status| Ended { status: Some(status), remark: None })
+                let (status, used) = reaper::reap(Some(*main))?;
+                Some(Ended { status: Some(status), remark: None, used })
             }
             Self::Child(_) => None,
             Self::Orphan(orphan) => {
@@ -48,6 +51,15 @@ impl Process {
                 }
                 orphan.look(events)
             }
+        }
+    }
+
+    /// Looks at it in `/proc`; nothing when it is not there any more.
+    pub(crate) fn inspect<T>(&self, look: impl FnOnce(Pid) -> T) -> Option<T> {
+        match self {
+            // Nobody but the shim can reap it.
+            Self::Child(pid) => Some(look(*pid)),
+            Self::Orphan(orphan) => orphan.inspect(look),
         }
     }
 

@@ -7,7 +7,7 @@ use super::Ended;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Source};
 use gantry_record::proc::ProcStat;
-use gantry_record::{ExitStatus, ProcessDir, pidfd};
+use gantry_record::{ExitStatus, ProcessDir, Usage, pidfd};
 use rustix::event::epoll::EventFlags;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -20,6 +20,7 @@ const REAP_LIMIT: Duration = Duration::from_secs(2);
 /// Such a process.
 pub(crate) struct Orphan {
     pid: Pid,
+    start_time: u64,
     /// Nothing if it was over, and forgotten by the kernel, before this shim came.
     pidfd: Option<OwnedFd>,
     /// Until when it may still be reaped; nothing while it runs.
@@ -38,12 +39,14 @@ impl Orphan {
                 .add(pidfd, Source::Process, EventFlags::IN)
                 .map_err(Error::setup("watching the process"))?;
         }
-        Ok(Self { pid, pidfd, reaped_by: None })
+        Ok(Self { pid, start_time, pidfd, reaped_by: None })
     }
 
-    /// Its number, good for as long as it has not been reaped.
-    pub(crate) fn pid(&self) -> Pid {
-        self.pid
+    /// Looks at it in `/proc`; nothing when it is not there any more.
+    pub(super) fn inspect<T>(&self, look: impl FnOnce(Pid) -> T) -> Option<T> {
+        let seen = look(self.pid);
+        // If it still is the one, it was so all the time.
+        (self.pidfd.is_some() && is_the_one(self.pid, self.start_time)).then_some(seen)
     }
 
     /// The descriptor of the process, if it was still there.
@@ -60,7 +63,7 @@ impl Orphan {
     pub(super) fn look(&mut self, events: &EventLoop) -> Option<Ended> {
         let Some(pidfd) = &self.pidfd else {
             let remark = "the process had ended, and was reaped, before this shim came";
-            return Some(Ended { status: None, remark: Some(remark) });
+            return Some(Ended { status: None, remark: Some(remark), used: Usage::default() });
         };
         let state = state(pidfd);
         if state.is_empty() {
@@ -85,7 +88,7 @@ impl Orphan {
             }
             (None, false) => Some("nobody has reaped the process, so the kernel does not tell how it ended"),
         };
-        Some(Ended { status: Some(status.unwrap_or(ExitStatus::UNKNOWN)), remark })
+        Some(Ended { status: Some(status.unwrap_or(ExitStatus::UNKNOWN)), remark, used: Usage::default() })
     }
 }
 
@@ -97,8 +100,11 @@ fn open(pid: Pid, start_time: u64) -> Result<Option<OwnedFd>> {
         Err(source) => return Err(Error::Setup { step: "pidfd_open", source }),
     };
     // The descriptor was opened first: if the start time is right now, it is of that process.
-    let is_the_one = ProcStat::of(pid.as_raw_pid()).is_some_and(|stat| stat.start_time == start_time);
-    Ok(is_the_one.then_some(pidfd))
+    Ok(is_the_one(pid, start_time).then_some(pidfd))
+}
+
+fn is_the_one(pid: Pid, start_time: u64) -> bool {
+    ProcStat::of(pid.as_raw_pid()).is_some_and(|stat| stat.start_time == start_time)
 }
 
 /// `IN` since it has ended, `HUP` since it has been reaped.

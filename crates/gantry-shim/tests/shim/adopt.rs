@@ -16,7 +16,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 
 /// As the daemon, or pid 1, does with what it adopted.
-fn reap(pid: i32) {
+pub(crate) fn reap(pid: i32) {
     waitpid(Pid::from_raw(pid), WaitOptions::empty()).unwrap();
 }
 

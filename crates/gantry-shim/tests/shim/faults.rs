@@ -1,12 +1,11 @@
 //! Damage from outside.
 
-use crate::support::{Container, Reader, Shim, await_death, await_event};
+use crate::support::{Container, Reader, Shim, await_death, await_event, script};
 use gantry_record::control::ControlMessage;
 use gantry_record::layout::name;
 use gantry_record::{ExitStatus, ProcessRecord, log, ready};
 use rustix::event::PollFlags;
 use rustix::process::{Pid, Signal, kill_process};
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 #[test]
@@ -55,14 +54,6 @@ fn signals_that_ask_it_to_stop_are_ignored() {
     }
     shim.send(ControlMessage::CloseStdin);
     assert_eq!(shim.await_exit(), 0);
-}
-
-/// A runtime that is a shell script.
-fn script(container: &Container, text: &str) -> PathBuf {
-    let path = container.path("runtime.sh");
-    std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    path
 }
 
 fn shim_with(container: &Container, runtime: &str, terminal: bool) -> Shim {

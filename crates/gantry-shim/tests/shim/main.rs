@@ -12,3 +12,4 @@ mod life;
 mod stdio;
 mod support;
 mod terminal;
+mod usage;

@@ -11,6 +11,7 @@ use rustix::fs::{Mode, OFlags};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -377,4 +378,12 @@ pub(crate) fn await_death(pid: i32) {
         Ok(pidfd) => await_event(&pidfd, PollFlags::IN, "a process to end"),
         Err(error) => assert_eq!(error, rustix::io::Errno::SRCH),
     }
+}
+
+/// A runtime that is a shell script.
+pub(crate) fn script(container: &Container, text: &str) -> PathBuf {
+    let path = container.path("runtime.sh");
+    std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
 }
