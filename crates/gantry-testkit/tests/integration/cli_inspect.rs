@@ -35,7 +35,7 @@ fn how_it_ended_is_told_also_after_a_restart(runtime: Runtime) {
     daemon.gantry(["kill", "-s", "KILL", killed.id()]).success();
     wait_for_end(&daemon, killed.id());
 
-    let exited = daemon.bundle().shell("exit 3").build();
+    let exited = daemon.bundle().shell("seq 1 10000 > /dev/null; exit 3").build();
     let path = exited.path().to_str().unwrap();
     daemon.gantry(["run", "--name", exited.id(), "--bundle", path]).expect_code(3);
 
@@ -50,6 +50,9 @@ fn how_it_ended_is_told_also_after_a_restart(runtime: Runtime) {
     }
     let ended = inspect(&daemon, exited.id())["ended"].take();
     assert_eq!((&ended["status"], &ended["signal"]), (&3.into(), &Value::Null), "{ended}");
+    for used in ["cpuNanos", "peakMemoryBytes"] {
+        assert!(ended[used].as_u64().is_some_and(|used| used > 0), "{ended}");
+    }
 
     let table = daemon.gantry(["ps", "-a"]);
     let row = |id: &str| table.success().lines().find(|line| line.starts_with(id)).unwrap().to_owned();

@@ -86,7 +86,8 @@ fn top_knows_what_belongs_to_which_process() {
     let rows = wait_for("both commands", SOON, || {
         let done = daemon.gantry(["top", "--format", "json", bundle.id()]);
         let rows: Vec<Value> = serde_json::from_str(done.success()).unwrap();
-        let sleeps = |row: &&Value| row["command"][0] == "sleep";
+        // The exec may run before the daemon lists it.
+        let sleeps = |row: &&Value| row["command"][0] == "sleep" && !row["process"].is_null();
         let sleeps: Vec<Value> = rows.iter().filter(sleeps).cloned().collect();
         (sleeps.len() == 2).then_some(sleeps)
     });
