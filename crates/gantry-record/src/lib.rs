@@ -9,6 +9,7 @@
 //! [`ready`] (how a shim tells its daemon that the process was created).
 
 pub mod atomic;
+pub mod container_log;
 pub mod control;
 pub mod error;
 pub mod fifo;
@@ -20,6 +21,7 @@ pub mod proc;
 pub mod ready;
 pub mod records;
 pub mod status;
+pub mod timestamp;
 
 pub use error::{Error, Result};
 pub use id::{ContainerId, ProcessId};

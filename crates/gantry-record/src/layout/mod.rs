@@ -12,6 +12,8 @@
 //!       exitStatus                how it ended
 //!       shim-log.json  log.json   what shim and runtime complained about
 //!       starting                  Gantry: the start has not been reported yet
+//!       stdout  stderr            Gantry: FIFOs of streams that the shim logs
+//!       log-journal               Gantry: the shim's own, see there
 //!       usage                     Gantry: what it had used at its end (Usage)
 //!       deleted                   Gantry: the shim has deleted the runtime's container
 //!   @ended/                       Gantry: folders whose exit is being reported
@@ -61,6 +63,13 @@ pub mod name {
     /// at once waits for its removal (10 s at most) before it deletes the container, since the runtime's `start` may
     /// still be tidying up.
     pub const STARTING: &str = "starting";
+    /// FIFOs, made by the shim in place of streams that are logged ([`crate::container_log`]): the process writes to
+    /// them and the shim reads. Whoever wants the log to survive the shim holds their read ends too.
+    pub const STDOUT: &str = "stdout";
+    /// As [`STDOUT`].
+    pub const STDERR: &str = "stderr";
+    /// What the shim is about to append to the log, for its successor.
+    pub const LOG_JOURNAL: &str = "log-journal";
     /// [`Usage`](crate::Usage) as JSON.
     pub const USAGE: &str = "usage";
     /// There when the shim has made the runtime forget the container.
