@@ -52,6 +52,12 @@ pub(crate) enum Error {
     Config { path: PathBuf, reason: String },
     #[error("failed to write the answer to standard output")]
     Output(#[source] io::Error),
+    #[error("failed to {step} {path:?}")]
+    Mount { step: &'static str, path: PathBuf, source: io::Error },
+    #[error("failed to set the option {option:?} of mount {path:?}")]
+    MountOption { option: String, path: PathBuf, source: io::Error },
+    #[error("{path:?} {reason}")]
+    MountPoint { path: PathBuf, reason: &'static str },
     #[error("failed to {step}")]
     System { step: &'static str, source: io::Error },
 
@@ -114,6 +120,15 @@ pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnc
 /// Builds the mapping of a kernel error that names the step.
 pub(crate) fn system<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> Error {
     move |source| Error::System { step, source: source.into() }
+}
+
+/// Builds the mapping of a kernel error that names the step of a mount and its path inside the container.
+pub(crate) fn mount<E: Into<io::Error>>(
+    step: &'static str,
+    path: impl Into<PathBuf>,
+) -> impl FnOnce(E) -> Error {
+    let path = path.into();
+    move |source| Error::Mount { step, path, source: source.into() }
 }
 
 #[cfg(test)]

@@ -11,11 +11,13 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use libcontainer::container::State;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Hook, Spec};
 use rustix::fs::{Access, FileType};
 use rustix::termios::Winsize;
 
+use crate::error::chain;
 use crate::sys;
 
 /// Where commands are looked for if the environment has no PATH.
@@ -29,6 +31,10 @@ pub(crate) struct CommandExecutor {
     /// HOME is not in the configuration and is to be looked up in the container's passwd file.
     find_home: bool,
     found: RefCell<Option<PathBuf>>,
+    /// Hooks to run just before the command, with the container's state.
+    start_hooks: Option<(Vec<Hook>, State)>,
+    /// The environment of hooks that have none of their own.
+    hook_env: RefCell<HashMap<String, String>>,
 }
 
 impl CommandExecutor {
@@ -47,7 +53,12 @@ impl CommandExecutor {
                 process.set_env(Some(env.clone()));
             }
         }
-        Self { env, find_home, found: RefCell::default() }
+        Self { env, find_home, found: RefCell::default(), start_hooks: None, hook_env: RefCell::default() }
+    }
+
+    /// Sets the hooks that run inside the container just before the command.
+    pub(crate) fn set_start_hooks(&mut self, hooks: Option<Vec<Hook>>, state: State) {
+        self.start_hooks = hooks.filter(|hooks| !hooks.is_empty()).map(|hooks| (hooks, state));
     }
 }
 
@@ -60,8 +71,13 @@ impl Executor for CommandExecutor {
         let name = name.ok_or_else(|| refuse("the configuration has no process.args".into()))?;
         let path = find(name, variable(&self.env, "PATH").unwrap_or(DEFAULT_PATH)).map_err(refuse)?;
         self.found.replace(Some(path));
+        let terminal = process.terminal() == Some(true);
+        if terminal {
+            // This process leads a session by now. For an exec it is done already.
+            let _ = rustix::process::ioctl_tiocsctty(rustix::stdio::stdin());
+        }
         if let Some(size) = process.console_size()
-            && process.terminal() == Some(true)
+            && terminal
         {
             let cells = |n: u64| u16::try_from(n).unwrap_or(u16::MAX);
             let size = Winsize {
@@ -76,14 +92,22 @@ impl Executor for CommandExecutor {
         Ok(())
     }
 
-    fn setup_envs(&self, _: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
+    fn setup_envs(&self, env: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
         // The environment goes to execve directly; this process's own stays as it is.
+        if self.start_hooks.is_some() {
+            self.hook_env.replace(env);
+        }
         Ok(())
     }
 
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
         let process = spec.process().as_ref().ok_or(ExecutorError::InvalidArg)?;
         let path = self.found.take().ok_or(ExecutorError::InvalidArg)?;
+        if let Some((hooks, state)) = &self.start_hooks {
+            let env = self.hook_env.borrow();
+            libcontainer::hooks::run_hooks(Some(hooks), Some(state), None, None, Some(&env))
+                .map_err(|e| ExecutorError::Other(format!("startContainer hook failed: {}", chain(&e))))?;
+        }
         let mut env = last_of_each(&self.env);
         if self.find_home {
             let home = home_of(process.user().uid());

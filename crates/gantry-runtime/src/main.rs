@@ -2,11 +2,12 @@
 //! command line, in one static binary.
 //!
 //! It knows nothing of the daemon, the shim or their records; whoever speaks runc's command line can use it. What
-//! happens inside a container before its command runs (mounts, pivot_root, capabilities, seccomp) is
-//! `libcontainer`'s work; everything around it is here: the state directory, cgroups, clone and hand-shake, errors.
+//! the last steps before a container's command runs need (credentials, capabilities, seccomp, scheduling) is
+//! `libcontainer`'s work; everything around it is here: the state directory, cgroups, clone and hand-shake, mounts,
+//! errors.
 //!
-//! Start reading at [`commands`] (what each command does), [`launch`] (how a process gets into a container) and
-//! [`store`] (what is kept on disk).
+//! Start reading at [`commands`] (what each command does), [`launch`] (how a process gets into a container), [`init`]
+//! (what it does there) and [`store`] (what is kept on disk).
 
 mod args;
 mod bundle;
@@ -19,6 +20,7 @@ mod foreground;
 mod hooks;
 mod id;
 mod ids;
+mod init;
 mod launch;
 mod legacy;
 mod logging;

@@ -58,7 +58,8 @@ fn is_protected(exe: &File) -> bool {
 fn read_only_mount() -> io::Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let mount = rustix::mount::open_tree(rustix::fs::CWD, SELF, flags)?;
-    sys::make_mount_readonly(mount.as_fd())?;
+    let read_only = sys::MountChange { set: libc::MOUNT_ATTR_RDONLY, ..Default::default() };
+    sys::change_mount(mount.as_fd(), read_only, false)?;
     Ok(mount)
 }
 

@@ -7,6 +7,7 @@ use std::num::NonZeroI32;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
 /// Which side of [`clone3`] this is.
@@ -85,17 +86,61 @@ pub(crate) fn execveat(program: BorrowedFd<'_>, args: &[CString], env: &[CString
     io::Error::last_os_error()
 }
 
-/// Makes a detached mount read-only. See mount_setattr(2), Linux 5.12.
-pub(crate) fn make_mount_readonly(mount: BorrowedFd<'_>) -> io::Result<()> {
+/// Changes to the attributes of a mount; zero changes nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MountChange {
+    /// `MOUNT_ATTR_*` to set.
+    pub(crate) set: u64,
+    /// `MOUNT_ATTR_*` to clear before.
+    pub(crate) clear: u64,
+    /// One of `MS_SHARED` and its like.
+    pub(crate) propagation: u64,
+}
+
+/// Changes a mount, or all below it too. See mount_setattr(2), Linux 5.12.
+pub(crate) fn change_mount(
+    mount: BorrowedFd<'_>,
+    change: MountChange,
+    recursive: bool,
+) -> rustix::io::Result<()> {
+    if change == MountChange::default() {
+        return Ok(());
+    }
     // SAFETY: mount_attr is plain integers, for which zero is a valid value.
     let mut attributes: libc::mount_attr = unsafe { std::mem::zeroed() };
-    attributes.attr_set = libc::MOUNT_ATTR_RDONLY;
-    let (path, flags) = (c"".as_ptr(), libc::AT_EMPTY_PATH);
-    let size = size_of::<libc::mount_attr>();
+    attributes.attr_set = change.set;
+    attributes.attr_clr = change.clear;
+    attributes.propagation = change.propagation;
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    let (path, size) = (c"".as_ptr(), size_of::<libc::mount_attr>());
     // SAFETY: the path is empty, and attributes outlive the call and have the size that is told.
     let result = unsafe {
         libc::syscall(libc::SYS_mount_setattr, mount.as_raw_fd(), path, flags, &raw const attributes, size)
     };
+    if result == 0 {
+        return Ok(());
+    }
+    Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL))
+}
+
+/// Brings the loopback interface of this process's network namespace up. See netdevice(7).
+pub(crate) fn bring_up_loopback() -> io::Result<()> {
+    // SAFETY: a socket of plain numbers.
+    let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
+    if socket < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new and nobody else owns it.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    // SAFETY: ifreq is plain data, for which zero is a valid value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(c"lo".to_bytes()) {
+        *to = libc::c_char::from_ne_bytes([*from]);
+    }
+    let up = libc::IFF_UP | libc::IFF_RUNNING | libc::IFF_LOOPBACK;
+    request.ifr_ifru.ifru_flags = libc::c_short::try_from(up).map_err(io::Error::other)?;
+    // SAFETY: the request is what this ioctl takes and outlives the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -109,6 +154,12 @@ pub(crate) fn signal_from_number(number: NonZeroI32) -> Signal {
 pub(crate) fn unshare_time() -> io::Result<()> {
     // SAFETY: only CLONE_FILES can make descriptors unreachable, and it is not among the flags.
     unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWTIME) }.map_err(Into::into)
+}
+
+/// Moves this process into new namespaces. None of the flags may be `CLONE_FILES`. See unshare(2).
+pub(crate) fn unshare(namespaces: rustix::thread::UnshareFlags) -> io::Result<()> {
+    // SAFETY: only CLONE_FILES can make descriptors unreachable, and it is not among the flags.
+    unsafe { rustix::thread::unshare_unsafe(namespaces) }.map_err(Into::into)
 }
 
 /// Gives this process a session keyring of its own, or that of the same name if there is one. See keyctl(2).

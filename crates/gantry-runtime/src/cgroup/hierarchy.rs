@@ -54,6 +54,16 @@ pub(crate) struct Hierarchy {
 }
 
 impl Hierarchy {
+    /// Where it is mounted.
+    pub(crate) fn mount_point(&self) -> &Path {
+        &self.mount_point
+    }
+
+    /// Its controllers of version 1, or `name=...`.
+    pub(crate) fn controllers(&self) -> &[String] {
+        &self.controllers
+    }
+
     /// The directory of a cgroup.
     pub(crate) fn dir(&self, path: &Path) -> PathBuf {
         self.mount_point.join(path)

@@ -40,6 +40,16 @@ pub(crate) struct Cgroup {
     path: PathBuf,
 }
 
+/// A cgroup in one hierarchy.
+pub(crate) struct View<'a> {
+    /// Where the hierarchy is mounted on the host.
+    pub(crate) mount_point: &'a Path,
+    /// As [`Hierarchy`] has them.
+    pub(crate) controllers: &'a [String],
+    /// The cgroup's directory on the host.
+    pub(crate) directory: PathBuf,
+}
+
 impl Cgroup {
     /// The cgroup that a configuration asks for; without a `cgroupsPath` it is `/ID`, as with runc.
     pub(crate) fn of_spec(spec: &Spec, id: &ContainerId) -> Result<Self> {
@@ -87,6 +97,15 @@ impl Cgroup {
             write(&file, &pid.as_raw_nonzero().to_string()).map_err(step("add a process to", file))?;
         }
         Ok(())
+    }
+
+    /// The cgroup in each hierarchy, as a mount inside the container shows it.
+    pub(crate) fn views(&self) -> impl Iterator<Item = View<'_>> {
+        self.layout.hierarchies().iter().map(|hierarchy| View {
+            mount_point: hierarchy.mount_point(),
+            controllers: hierarchy.controllers(),
+            directory: hierarchy.dir(&self.path),
+        })
     }
 
     /// Removes the directories and those that the container made below them. Waits a while for processes that were

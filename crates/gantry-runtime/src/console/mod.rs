@@ -93,7 +93,7 @@ impl Terminal {
 }
 
 /// Sends the master of a terminal, with the name that runc sends.
-fn send(socket: &OwnedFd, master: &OwnedFd) -> rustix::io::Result<()> {
+pub(crate) fn send(socket: impl AsFd, master: &OwnedFd) -> rustix::io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let descriptors = [master.as_fd()];

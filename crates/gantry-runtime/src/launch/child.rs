@@ -14,6 +14,7 @@ use oci_spec::runtime::Spec;
 
 use crate::cgroup::Cgroup;
 use crate::error::{Error, chain};
+use crate::init::Init;
 use crate::launch::namespaces::{Entered, become_root};
 use crate::launch::rlimits;
 use crate::{sys, trace};
@@ -21,6 +22,8 @@ use crate::{sys, trace};
 /// What the child has from its parent.
 pub(crate) struct Child<'a> {
     pub(crate) args: &'a ContainerArgs,
+    /// What to build before; nothing for a process that joins a container.
+    pub(crate) init: Option<Init<'a>>,
     /// Where the parent's go comes from, for a child in a new user namespace.
     pub(crate) go: Option<UnixStream>,
     /// The cgroup to join; none if the parent sees to that.
@@ -77,6 +80,9 @@ fn enter(child: &mut Child<'_>) -> Result<(), Failure> {
         let _ = sys::join_session_keyring(name);
     }
     std::mem::take(&mut child.entered).join_in_child()?;
+    if let Some(init) = &child.init {
+        init.build(&mut child.main_sender, &mut child.init_receiver)?;
+    }
     container_init_process(child.args, &mut child.main_sender, &mut child.init_receiver)
         .map_err(|e| Failure::Init(Box::new(e)))
 }

@@ -6,9 +6,10 @@
 //!   clone3 ─────────────────────────────────▶ wait for the go, if there is one
 //!   user namespace: write id maps, limits,
 //!   cgroup; then the go ────────────────────▶ join cgroup, limits, given namespaces
-//!                                             libcontainer: other namespaces, mounts, pivot_root, ...
+//!                                             init: other namespaces, mounts, devices
 //!   prestart, createRuntime hooks ◀─────────  asks for them
-//!   done ───────────────────────────────────▶ createContainer hooks, credentials, seccomp, finds the command
+//!   done ───────────────────────────────────▶ createContainer hooks, pivot_root, masked paths
+//!                                             libcontainer: credentials, seccomp, finds the command
 //!   ready ◀─────────────────────────────────  waits on the notify socket for `start`
 //!   (exec, run: starts it at once)            execve; its end of the report closes
 //! ```
@@ -42,6 +43,7 @@ use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus};
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result, chain, file, system};
 use crate::executable::CommandExecutor;
+use crate::init::Init;
 use crate::process::Identity;
 use crate::sys::{self, Cloned};
 use crate::{hooks, ids};
@@ -128,7 +130,11 @@ impl Launch<'_> {
         };
         let user_namespace = UserNamespaceConfig::new(&self.spec)
             .map_err(|e| prepare("check the user namespace")(e.into()))?;
-        let executor = CommandExecutor::new(&mut self.spec);
+        let mut executor = CommandExecutor::new(&mut self.spec);
+        if self.role == Role::Init {
+            let hooks = self.spec.hooks().as_ref().and_then(|hooks| hooks.start_container().clone());
+            executor.set_start_hooks(hooks, self.hook_state.state.clone());
+        }
         let listener = NotifyListener::new(&self.notify_socket)
             .map_err(|e| prepare("create the notify socket")(e.into()))?;
         let (main_sender, mut main_receiver) =
@@ -169,8 +175,19 @@ impl Launch<'_> {
                 drop((go_parent, reader));
                 let _ = (init_sender.close(), main_receiver.close());
                 let joins = !born_inside && !new_user_namespace;
+                let init = (self.role == Role::Init).then(|| Init {
+                    id: self.id,
+                    spec: &self.spec,
+                    rootfs: &self.rootfs,
+                    bundle: &self.hook_state.state.bundle,
+                    cgroup: self.cgroup,
+                    no_pivot: self.no_pivot,
+                    console: self.console.as_ref().map(AsFd::as_fd),
+                    state: &self.hook_state.state,
+                });
                 child::run(child::Child {
                     args: &args,
+                    init,
                     go: new_user_namespace.then_some(go_child),
                     cgroup: joins.then_some(self.cgroup),
                     keyring: if self.new_keyring {
@@ -283,16 +300,24 @@ impl Launch<'_> {
         notify_listener: NotifyListener,
         user_ns_config: Option<UserNamespaceConfig>,
     ) -> ContainerArgs {
+        let mut spec = self.spec.clone();
+        if self.role == Role::Init {
+            // What is left once the container is built is what a further process of it needs.
+            spec.set_mounts(None).set_hooks(None);
+            if let Some(linux) = spec.linux_mut() {
+                linux.set_namespaces(None);
+            }
+        }
         ContainerArgs {
-            container_type: match self.role {
-                Role::Init => ContainerType::InitContainer,
-                // The descriptor is only used by libcontainer's own way of launching.
-                Role::Exec => ContainerType::TenantContainer { exec_notify_fd: -1 },
-            },
+            // The descriptor is only used by libcontainer's own way of launching.
+            container_type: ContainerType::TenantContainer { exec_notify_fd: -1 },
             syscall: SyscallType::Linux,
-            spec: Rc::new(self.spec.clone()),
+            spec: Rc::new(spec),
             rootfs: self.rootfs.clone(),
-            console_socket: self.console.as_ref().map(AsRawFd::as_raw_fd),
+            console_socket: match self.role {
+                Role::Init => None,
+                Role::Exec => self.console.as_ref().map(AsRawFd::as_raw_fd),
+            },
             notify_listener,
             preserve_fds: self.preserve_fds.into(),
             container: Some(self.hook_state.clone()),
