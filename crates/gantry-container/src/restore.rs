@@ -25,15 +25,15 @@ pub async fn process(
     was_reported: impl FnOnce(&Identity) -> bool,
 ) -> Result<Option<(Process, ExitWatch)>> {
     let dir = container.dir().process(&id);
-    let identity =
-        dir.pid()?.map(|pid| Ok::<_, crate::Error>(Identity::of(pid, dir.start_time()?))).transpose()?;
-    let Some(identity) = identity.filter(|identity| !dir.is_starting() || was_reported(identity)) else {
+    let known = who(&dir)?;
+    let Some(identity) = known.filter(|identity| !dir.is_starting() || was_reported(identity)) else {
         info!(container = %container.id(), process = %id, "its start was interrupted; undoing it");
         for shim in shims(container.id(), dir.path()) {
             shim::settle(&shim, &dir, start::SETTLE_LIMIT).await;
         }
+        let identity = who(&dir).unwrap_or_default();
         kill_shims(container.id(), dir.path());
-        start::undo(container, &id, &dir).await;
+        start::undo(container, &id, &dir, identity).await;
         return Ok(None);
     };
     dir.mark_started()?;
@@ -57,6 +57,18 @@ pub async fn process(
     };
     let process = Process { container: container.id().clone(), id, record, identity, dir, control, holders };
     Ok(Some((process, watch)))
+}
+
+/// Who runs, as far as it was written down. Where the start time is missing, only a living shim vouches for the pid:
+/// without one it may long be a stranger's.
+fn who(dir: &ProcessDir) -> Result<Option<Identity>> {
+    let Some(pid) = dir.pid()? else { return Ok(None) };
+    let start_time = dir.start_time()?;
+    let vouched = || fifo::has_writer(&dir.file(name::EXIT)).unwrap_or(false);
+    Ok(Some(match start_time {
+        None if !vouched() => Identity::recorded(pid, Some(0)),
+        _ => Identity::of(pid, start_time),
+    }))
 }
 
 /// A FIFO that is missing is made anew: nobody can hold it, so it reads as hung up, and the status is found

@@ -157,7 +157,9 @@ impl Attempt<'_> {
         if let Some(shim) = &mut self.shim {
             shim.kill().await;
         }
-        undo(self.container, &self.id, &self.dir).await;
+        let pid = self.dir.pid().ok().flatten();
+        let identity = pid.map(|pid| Identity::of(pid, self.dir.start_time().ok().flatten()));
+        undo(self.container, &self.id, &self.dir, identity).await;
     }
 }
 
@@ -180,14 +182,16 @@ pub fn watch_oom(container: &Container, init: i32) -> Option<OomWatch> {
 }
 
 /// Removes what a start without a shim has left: its process, the runtime's container, the folder.
-pub(crate) async fn undo(container: &Container, id: &ProcessId, dir: &ProcessDir) {
+pub(crate) async fn undo(
+    container: &Container,
+    id: &ProcessId,
+    dir: &ProcessDir,
+    identity: Option<Identity>,
+) {
     let warning = |step: &str, error: &dyn std::fmt::Display| {
         warn!(container = %container.id(), process = %id, %error, "undoing a failed start: {step}");
     };
-    let pid = dir.pid().ok().flatten();
-    if let Some(identity) = pid.map(|pid| Identity::of(pid, dir.start_time().ok().flatten()))
-        && identity.is_alive()
-    {
+    if let Some(identity) = identity.filter(Identity::is_alive) {
         if let Err(error) = identity.signal(libc::SIGKILL) {
             warning("the process cannot be killed", &error);
         }
