@@ -67,8 +67,10 @@ async fn one(shared: &Arc<Shared>, id: ContainerId) {
         return;
     }
     info!(container = %id, processes = processes.len(), "restored");
-    let actor = shared.enlist(container);
-    tokio::spawn(Box::pin(actor.restored(processes)));
+    let mut actor = shared.enlist(container);
+    // Before anybody may ask.
+    actor.take_up(processes);
+    tokio::spawn(Box::pin(actor.restored()));
 }
 
 async fn remove(container: &Container) {

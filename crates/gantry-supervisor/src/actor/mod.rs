@@ -140,8 +140,8 @@ impl Actor {
         self.run().await;
     }
 
-    /// Runs a container that was found on disk.
-    pub(crate) async fn restored(mut self, processes: Vec<(Process, ExitWatch)>) {
+    /// Takes up a container that was found on disk; from then on others see what it is doing.
+    pub(crate) fn take_up(&mut self, processes: Vec<(Process, ExitWatch)>) {
         for (process, watch) in processes {
             if process.id.is_init() {
                 self.oom_killed = self.shared.log.has_oom_since_start(self.container.id().as_str());
@@ -153,6 +153,10 @@ impl Actor {
             self.processes.insert(process.id.clone(), process);
         }
         self.publish_view();
+    }
+
+    /// Runs a container that was taken up.
+    pub(crate) async fn restored(mut self) {
         self.run().await;
     }
 
