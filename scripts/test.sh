@@ -14,6 +14,10 @@ fi
 
 GANTRY_BIN_DIR=$(realpath "${CARGO_TARGET_DIR:-target}/gantry/bin")
 export GANTRY_BIN_DIR
+# And a daemon that dies at a named step.
+scripts/failpoints.sh
+GANTRY_FAILPOINT_DAEMON=$(realpath "${CARGO_TARGET_DIR:-target}/gantry/failpoints/gantryd")
+export GANTRY_FAILPOINT_DAEMON
 
 before=$(scripts/leftovers.sh)
 cgroups_before=$(gantry_cgroups)

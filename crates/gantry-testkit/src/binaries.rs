@@ -41,17 +41,29 @@ impl Binaries {
         if let Some(folder) = env::var_os("GANTRY_BIN_DIR") {
             return Self::in_folder(PathBuf::from(folder));
         }
-        let gathered = match env::var_os("CARGO_TARGET_DIR") {
-            Some(target) => PathBuf::from(target),
-            None => workspace().join("target"),
-        }
-        .join("gantry/bin");
-        Self::in_folder(gathered).or_else(|missing| {
+        Self::in_folder(target().join("gantry/bin")).or_else(|missing| {
             // <target>/<triple>/<profile>/deps/<this test>
             let own = env::current_exe().ok();
             let profile = own.as_deref().and_then(Path::parent).and_then(Path::parent);
             profile.map(Path::to_owned).and_then(|folder| Self::in_folder(folder).ok()).ok_or(missing)
         })
+    }
+
+    /// A daemon that kills itself at a named step: `GANTRY_FAILPOINT_DAEMON` when that is set, else
+    /// `gantry/failpoints/gantryd` of the target folder, where `scripts/test.sh` puts it.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn failpoint_daemon() -> PathBuf {
+        let path = env::var_os("GANTRY_FAILPOINT_DAEMON")
+            .map_or_else(|| target().join("gantry/failpoints/gantryd"), PathBuf::from);
+        assert!(
+            path.is_file(),
+            "{} is not there: run `scripts/failpoints.sh`, or set GANTRY_FAILPOINT_DAEMON to a gantryd with failpoints",
+            path.display()
+        );
+        path
     }
 
     fn in_folder(folder: PathBuf) -> Result<Self, MissingBinary> {
@@ -86,9 +98,10 @@ impl Binaries {
     }
 }
 
-/// The root of the source tree that this test was built from.
-fn workspace() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+/// Cargo's target folder; without a word on it, the one of the source tree that this test was built from.
+fn target() -> PathBuf {
+    let workspace = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub struct DaemonOptions {
     runtime: Runtime,
     runtime_program: Option<String>,
     start_timeout: Option<Duration>,
+    kill_at: Option<String>,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
 }
@@ -43,7 +44,14 @@ impl DaemonOptions {
     /// A daemon with this default runtime, and defaults for the rest.
     #[must_use]
     pub fn new(runtime: Runtime) -> Self {
-        Self { runtime, runtime_program: None, start_timeout: None, args: Vec::new(), env: Vec::new() }
+        Self {
+            runtime,
+            runtime_program: None,
+            start_timeout: None,
+            kill_at: None,
+            args: Vec::new(),
+            env: Vec::new(),
+        }
     }
 
     /// Another program as the default runtime, by name or path.
@@ -57,6 +65,13 @@ impl DaemonOptions {
     #[must_use]
     pub fn start_timeout(mut self, timeout: Duration) -> Self {
         self.start_timeout = Some(timeout);
+        self
+    }
+
+    /// A daemon that is ended by SIGKILL when it reaches the step, such as `init::created`.
+    #[must_use]
+    pub fn kill_at(mut self, step: impl Into<String>) -> Self {
+        self.kill_at = Some(step.into());
         self
     }
 
@@ -100,7 +115,14 @@ impl Daemon {
     /// The command that starts this daemon, or a second one like it.
     #[must_use]
     pub fn command(&self) -> Command {
-        let mut command = Command::new(self.binaries.gantryd());
+        let mut command = match &self.options.kill_at {
+            None => Command::new(self.binaries.gantryd()),
+            Some(step) => {
+                let mut command = Command::new(Binaries::failpoint_daemon());
+                command.env("GANTRY_KILL_AT", step);
+                command
+            }
+        };
         command.arg("--listen").arg(self.address());
         command.arg("--state-dir").arg(self.state_dir());
         command.arg("--shim").arg(self.binaries.shim());
@@ -110,7 +132,9 @@ impl Daemon {
                 vec![runtime::root_flag(&self.scratch)]
             }
             // The built-in runtime is the default, found beside the daemon.
-            (None, Runtime::BuiltIn) => vec![runtime::root_flag(&self.scratch)],
+            (None, Runtime::BuiltIn) if self.options.kill_at.is_none() => {
+                vec![runtime::root_flag(&self.scratch)]
+            }
             (None, other) => {
                 let other = other.command(&self.scratch);
                 command.arg("--runtime").arg(other.program);
@@ -259,6 +283,29 @@ impl Daemon {
             self.terminate();
         }
         self.launch();
+    }
+
+    /// As [`Daemon::restart`], with other options.
+    pub fn restart_with(&mut self, options: DaemonOptions) {
+        if self.child.is_some() {
+            self.terminate();
+        }
+        self.options = options;
+        self.launch();
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn wait_for_death(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("a running daemon");
+        let status = wait_within(&mut child, DAEMON_TIMEOUT);
+        if status.is_none() {
+            // Kept before the panic, so that it is ended.
+            self.child = Some(child);
+        }
+        status.unwrap_or_else(|| panic!("the daemon still runs after {DAEMON_TIMEOUT:?}"))
     }
 
     /// What it has logged so far, all its lives together.

@@ -17,6 +17,8 @@ mod bad_input;
 mod bundles;
 mod cli_inspect;
 mod cli_update;
+mod engine_failpoints;
+mod engine_restore;
 mod many;
 mod python;
 mod restart;

@@ -22,13 +22,13 @@ use tonic::{Status, Streaming};
 /// One connection to a daemon.
 pub(crate) struct Api {
     runtime: Arc<Runtime>,
-    channel: Channel,
+    pub(super) channel: Channel,
 }
 
 /// A subscription to events.
 pub(crate) struct Events {
-    runtime: Arc<Runtime>,
-    stream: Streaming<Event>,
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) stream: Streaming<Event>,
 }
 
 /// What of an event a test compares: type, container, process, status.
@@ -67,11 +67,11 @@ impl Api {
         Self { runtime, channel }
     }
 
-    fn client(&self) -> ApiClient<Channel> {
+    pub(super) fn client(&self) -> ApiClient<Channel> {
         ApiClient::new(self.channel.clone())
     }
 
-    fn wait<T>(&self, what: &str, future: impl Future<Output = T>) -> T {
+    pub(super) fn wait<T>(&self, what: &str, future: impl Future<Output = T>) -> T {
         within(&self.runtime, what, SOON, future)
     }
 
@@ -119,7 +119,7 @@ impl Api {
         self.subscribe(EventsRequest { timestamp: Some(Timestamp::default()), ..Default::default() })
     }
 
-    fn subscribe(&self, request: EventsRequest) -> Events {
+    pub(super) fn subscribe(&self, request: EventsRequest) -> Events {
         let mut client = self.client();
         let stream = self.wait("Events", client.events(request)).unwrap().into_inner();
         Events { runtime: Arc::clone(&self.runtime), stream }
@@ -162,7 +162,12 @@ impl Events {
     }
 }
 
-fn within<T>(runtime: &Runtime, what: &str, limit: Duration, future: impl Future<Output = T>) -> T {
+pub(super) fn within<T>(
+    runtime: &Runtime,
+    what: &str,
+    limit: Duration,
+    future: impl Future<Output = T>,
+) -> T {
     runtime
         .block_on(async { timeout(limit, future).await })
         .unwrap_or_else(|_| panic!("{what} did not come within {limit:?}"))

@@ -1,8 +1,12 @@
 //! What the tests share: a gRPC client that waits, and one test per runtime.
 
 mod api;
+mod engine;
 
 pub(crate) use api::{Api, create_request, exec_request};
+pub(crate) use engine::{
+    KILLED, SIGKILL, UNKNOWN, assert_starts_and_exits_match, host_process, shim_of, shown,
+};
 
 use std::time::Duration;
 
