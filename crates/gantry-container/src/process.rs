@@ -47,6 +47,14 @@ impl Identity {
         Self { start_time: identity.start_time.or(Some(0)), ..identity }
     }
 
+    /// Every process of the host. Each is identified before anybody looks at it: what is read of it afterwards is of
+    /// that process or of none.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        pids.map(|pid| Self::of(pid, None))
+    }
+
     /// A process that is known to have ended.
     #[must_use]
     pub fn recorded(pid: i32, start_time: Option<u64>) -> Self {

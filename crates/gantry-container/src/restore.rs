@@ -6,6 +6,7 @@ use crate::exit::{Adoption, ExitWatch};
 use crate::process::{Identity, Process};
 use crate::{shim, start};
 use gantry_record::layout::name;
+use gantry_record::proc::ProcStat;
 use gantry_record::{ContainerId, ProcessDir, ProcessId, fifo};
 use rustix::fs::OFlags;
 use std::path::Path;
@@ -81,11 +82,8 @@ fn open_exit(dir: &ProcessDir) -> Result<tokio::io::unix::AsyncFd<std::os::fd::O
 /// The shims of `container` whose working directory is `folder`. Nobody has written down their pids; this is the
 /// one way to find them, and it reads all of `/proc`.
 fn shims<'a>(container: &'a ContainerId, folder: &'a Path) -> impl Iterator<Item = Identity> + 'a {
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter_map(move |pid| {
-        // Identified first: what is read afterwards is of this process or of none.
-        let identity = Identity::of(pid, None);
+    Identity::all().filter_map(move |identity| {
+        let pid = identity.pid;
         let stands_here = std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder);
         // Somebody's shell may stand there too.
         (stands_here && has_argument(pid, container.as_str())).then_some(identity)
@@ -97,9 +95,23 @@ fn has_argument(pid: i32, wanted: &str) -> bool {
     command_line.split(|byte| *byte == 0).skip(1).any(|argument| argument == wanted.as_bytes())
 }
 
+/// Kills what is in the process group of a shim that still exists, whether it runs or waits to be reaped: the
+/// runtime, and helpers of it that would outlive it. Each by its own descriptor.
+pub(crate) fn kill_group(shim: i32) {
+    let in_group = |member: &Identity| {
+        member.pid != shim && ProcStat::of(member.pid).is_some_and(|stat| stat.group == shim)
+    };
+    for member in Identity::all().filter(in_group) {
+        if let Err(error) = member.signal(libc::SIGKILL) {
+            warn!(pid = member.pid, %error, "a helper of an abandoned start cannot be killed");
+        }
+    }
+}
+
 /// Kills the shims of a process that is given up.
 pub fn kill_shims(container: &ContainerId, folder: &Path) {
     for shim in shims(container, folder) {
+        kill_group(shim.pid);
         if let Err(error) = shim.signal(libc::SIGKILL) {
             warn!(pid = shim.pid, %error, "an abandoned shim cannot be killed");
         }

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::process::Identity;
+use crate::restore;
 use gantry_record::layout::name;
 use gantry_record::{ContainerId, ProcessDir, log, ready};
 use rustix::fs::inotify;
@@ -112,6 +113,10 @@ impl Shim {
 
     /// Kills the shim, and with it, by its parent-death signal, the runtime that it waits for.
     pub async fn kill(&mut self) {
+        if let Some(pid) = self.pid() {
+            // The runtime dies with the shim, but what the runtime has started does not.
+            restore::kill_group(pid);
+        }
         // An error means that it has ended already.
         let _ = self.child.start_kill();
         self.ended(DEATH_LIMIT).await;

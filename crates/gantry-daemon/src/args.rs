@@ -19,7 +19,7 @@ Stopping the daemon (SIGTERM, SIGINT) leaves containers running; the next one wi
 
 /// Starts, watches and remembers containers.
 #[derive(Clone, Debug, Parser)]
-#[command(after_help = EXAMPLES, disable_version_flag = true)]
+#[command(version, after_help = EXAMPLES, disable_version_flag = true)]
 pub(crate) struct Args {
     /// Log everything that helps to find a fault
     #[arg(long)]

@@ -12,8 +12,7 @@ pub(crate) fn init(args: &Args) -> Result<(), Error> {
     let level = if matches!(level, "fatal" | "panic") { "error" } else { level };
     let bad = |reason: String| Error::LogLevel { level: level.to_owned(), reason };
     // The HTTP/2 library's own events are of use to nobody who looks after containers.
-    let filter = EnvFilter::try_new(format!("{level},h2=warn,hyper=warn,tonic=warn,tower=warn"))
-        .map_err(|e| bad(e.to_string()))?;
+    let filter = EnvFilter::try_new(format!("warn,gantry={level}")).map_err(|e| bad(e.to_string()))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let builder = builder.with_ansi(std::io::stderr().is_terminal());
     match args.log_format {

@@ -9,6 +9,8 @@ pub struct ProcStat {
     pub state: u8,
     /// Field 4: the parent's pid.
     pub parent: i32,
+    /// Field 5: the process group.
+    pub group: i32,
     /// Field 22: clock ticks since boot at which it started.
     pub start_time: u64,
 }
@@ -29,9 +31,10 @@ impl ProcStat {
         let mut fields = rest.split_ascii_whitespace();
         let state = *fields.next()?.as_bytes().first()?;
         let parent = fields.next()?.parse().ok()?;
-        // Field 5 comes next; 22 is seventeen further on.
-        let start_time = fields.nth(17)?.parse().ok()?;
-        Some(Self { state, parent, start_time })
+        let group = fields.next()?.parse().ok()?;
+        // Field 6 comes next; 22 is sixteen further on.
+        let start_time = fields.nth(16)?.parse().ok()?;
+        Some(Self { state, parent, group, start_time })
     }
 
     /// Whether it has ended and only waits to be reaped.
@@ -55,7 +58,10 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_does_not_confuse() {
         let line = b"42 (a) S) b) Z 7 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 9876 1 1";
-        assert_eq!(ProcStat::parse(line), Some(ProcStat { state: b'Z', parent: 7, start_time: 9876 }));
+        assert_eq!(
+            ProcStat::parse(line),
+            Some(ProcStat { state: b'Z', parent: 7, group: 1, start_time: 9876 })
+        );
         for broken in [&b""[..], b"1 (x", b"1 (x)", b"1 (x) S 1 2"] {
             assert_eq!(ProcStat::parse(broken), None);
         }
