@@ -70,12 +70,13 @@ impl Bundle {
                 reason: "the path must be absolute".to_owned(),
             });
         }
-        let metadata = std::fs::metadata(path).map_err(bundle_io("open", path))?;
+        let file = path.join("config.json");
+        // The error is the file's, as from 0.2: it looked at nothing else.
+        let metadata = std::fs::metadata(path).map_err(bundle_io("open", &file))?;
         if !metadata.is_dir() {
             let reason = "it is not a directory; give the folder that holds config.json".to_owned();
             return Err(Error::Bundle { path: path.to_owned(), reason });
         }
-        let file = path.join("config.json");
         let json = atomic::read(&file).map_err(|error| match error {
             gantry_record::Error::Io { step, path, source } => Error::BundleIo { step, path, source },
             other => Error::Bundle { path: path.to_owned(), reason: other.to_string() },
@@ -173,7 +174,7 @@ mod tests {
         let path = folder.path();
         let reason = |path: &Path| Bundle::open(path).unwrap_err().to_string();
         assert!(reason(Path::new("relative")).contains("absolute"));
-        assert!(reason(&path.join("none")).contains("no such file"));
+        assert!(reason(&path.join("none")).contains("none/config.json: no such file"));
         assert!(reason(path).contains("config.json"));
         for (config, expected) in [
             ("", "no JSON"),
