@@ -17,6 +17,7 @@ mod bad_input;
 mod bundles;
 mod cli_inspect;
 mod cli_update;
+mod ctr;
 mod engine_failpoints;
 mod engine_restore;
 mod many;
