@@ -1,20 +1,23 @@
-//! What is remembered of containers that have ended: one small file each, in `@records` of the state dir.
+//! What is remembered of containers that have ended: one JSON line each, in `ended.log` of the state dir.
 //!
-//! The files are written before the exit is told and are kept until somebody removes them; there are never more
-//! than [`MAX_RECORDS`], the oldest go first.
+//! A line is appended before the exit is told; one that only names an id says that its record was removed. There
+//! are never more than [`MAX_RECORDS`], the oldest go first. The file is written anew once most of its lines say
+//! nothing any more.
 
 use crate::events::Timestamp;
 use gantry_record::{ContainerId, Error, Result, StateDir, atomic, layout};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use tracing::warn;
 
 /// Records that are kept.
 const MAX_RECORDS: usize = 1000;
-/// How many may be written before the oldest are looked for.
-const PRUNE_EVERY: usize = 64;
+/// Lines that may say nothing before the file is written anew.
+const MAX_WASTE: usize = 1000;
 
 /// How a container ended. Times are RFC 3339.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,74 +49,126 @@ pub struct Ended {
     pub peak_memory_bytes: Option<u64>,
 }
 
+/// A line that says that a record was removed.
+#[derive(Serialize)]
+struct Removed<'a> {
+    id: &'a str,
+    removed: bool,
+}
+
+/// What is enough to know of a line.
+#[derive(Deserialize)]
+struct Head {
+    id: String,
+    #[serde(default)]
+    removed: bool,
+}
+
 /// The records of one state dir.
 #[derive(Debug)]
 pub(crate) struct Records {
-    folder: PathBuf,
-    written: AtomicUsize,
+    path: PathBuf,
+    lines: Mutex<Lines>,
+}
+
+/// The file's meaning: the newest line of each id that was not removed, by its age.
+#[derive(Debug, Default)]
+struct Lines {
+    /// Number of the newest line; they are counted from the file's beginning.
+    newest: u64,
+    by_age: BTreeMap<u64, Box<[u8]>>,
+    by_id: BTreeMap<Box<str>, u64>,
+    /// Lines in the file.
+    in_file: usize,
+}
+
+impl Lines {
+    fn take_in(&mut self, line: &[u8]) {
+        self.in_file += 1;
+        let Ok(head) = serde_json::from_slice::<Head>(line) else {
+            warn!("a line about an ended container cannot be read; leaving it out");
+            return;
+        };
+        if let Some(older) = self.by_id.remove(head.id.as_str()) {
+            self.by_age.remove(&older);
+        }
+        if head.removed {
+            return;
+        }
+        self.newest += 1;
+        self.by_age.insert(self.newest, line.into());
+        self.by_id.insert(head.id.into(), self.newest);
+        if self.by_age.len() > MAX_RECORDS
+            && let Some((oldest, line)) = self.by_age.pop_first()
+            && let Ok(head) = serde_json::from_slice::<Head>(&line)
+            && self.by_id.get(head.id.as_str()) == Some(&oldest)
+        {
+            self.by_id.remove(head.id.as_str());
+        }
+    }
+
+    fn get(&self, id: &str) -> Option<&[u8]> {
+        self.by_age.get(self.by_id.get(id)?).map(AsRef::as_ref)
+    }
 }
 
 impl Records {
-    /// Opens the records and forgets surplus ones.
+    /// Reads the records. A file that is not there is empty; lines that cannot be read are left out.
     pub(crate) fn open(state: &StateDir) -> Result<Self> {
-        let records = Self { folder: state.records(), written: AtomicUsize::new(0) };
-        match rustix::fs::mkdir(&records.folder, layout::FOLDER_MODE) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-            Err(error) => return Err(Error::io("mkdir", &records.folder, error)),
+        let path = state.ended_log();
+        let mut lines = Lines::default();
+        let contents = atomic::read_optional(&path)?.unwrap_or_default();
+        if contents.last().is_some_and(|last| *last != b'\n') {
+            // What is appended to a torn line would be lost with it: the next write is a whole new file.
+            lines.in_file = MAX_RECORDS + MAX_WASTE;
         }
-        records.prune();
-        Ok(records)
+        for line in contents.split(|byte| *byte == b'\n') {
+            if !line.is_empty() {
+                lines.take_in(line);
+            }
+        }
+        Ok(Self { path, lines: Mutex::new(lines) })
     }
 
-    fn path(&self, id: &ContainerId) -> PathBuf {
-        self.folder.join(id.as_str())
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        // A panic between two of the maps' changes could at worst hide a record.
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers how a container ended, in place of what was remembered of its id before.
-    pub(crate) fn write(&self, id: &ContainerId, ended: &Ended) -> Result<()> {
-        let json = serde_json::to_vec(ended).unwrap_or_default();
-        atomic::write(&self.path(id), &json, layout::FILE_MODE)?;
-        if self.written.fetch_add(1, Ordering::Relaxed) % PRUNE_EVERY == PRUNE_EVERY - 1 {
-            self.prune();
-        }
-        Ok(())
+    pub(crate) fn write(&self, ended: &Ended) -> Result<()> {
+        self.append(&serde_json::to_vec(ended).unwrap_or_default())
     }
 
     /// How a container ended, if that is remembered.
     pub(crate) fn read(&self, id: &ContainerId) -> Result<Option<Ended>> {
-        let path = self.path(id);
-        let Some(json) = atomic::read_optional(&path)? else { return Ok(None) };
-        serde_json::from_slice(&json).map(Some).map_err(|e| Error::damaged(&path, e.to_string()))
+        let lines = self.lines();
+        let Some(line) = lines.get(id.as_str()) else { return Ok(None) };
+        serde_json::from_slice(line).map(Some).map_err(|e| Error::damaged(&self.path, e.to_string()))
     }
 
     /// Forgets a container; one that is not remembered is fine.
     pub(crate) fn remove(&self, id: &ContainerId) -> Result<()> {
-        match std::fs::remove_file(self.path(id)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io("remove", self.path(id), error))
-            }
-            _ => Ok(()),
+        if self.lines().get(id.as_str()).is_none() {
+            return Ok(());
         }
+        self.append(&serde_json::to_vec(&Removed { id: id.as_str(), removed: true }).unwrap_or_default())
     }
 
-    /// Removes the oldest records above the limit.
-    fn prune(&self) {
-        let mut records = by_age(&self.folder);
-        let surplus = records.len().saturating_sub(MAX_RECORDS);
-        for (_, path) in records.drain(..surplus) {
-            if let Err(error) = std::fs::remove_file(&path) {
-                warn!(path = %path.display(), %error, "an old record cannot be removed");
-            }
+    fn append(&self, line: &[u8]) -> Result<()> {
+        use std::os::unix::fs::OpenOptionsExt;
+        let mut lines = self.lines();
+        lines.take_in(line);
+        if lines.in_file > lines.by_age.len() + MAX_WASTE {
+            let all: Vec<u8> = lines.by_age.values().flat_map(|line| [line, &b"\n"[..]].concat()).collect();
+            lines.in_file = lines.by_age.len();
+            return atomic::write(&self.path, &all, layout::FILE_MODE);
         }
+        let mut options = std::fs::OpenOptions::new();
+        options.append(true).create(true).mode(layout::FILE_MODE.bits());
+        let mut file = options.open(&self.path).map_err(|e| Error::io("open", &self.path, e))?;
+        file.write_all(&[line, b"\n"].concat()).map_err(|e| Error::io("write", &self.path, e))
     }
-}
-
-fn by_age(folder: &Path) -> Vec<(SystemTime, PathBuf)> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let aged = |entry: std::fs::DirEntry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()));
-    let mut records: Vec<_> = entries.filter_map(aged).collect();
-    records.sort();
-    records
 }
 
 /// When the file at `path` was last written, if that can be told.
@@ -126,31 +181,58 @@ pub(crate) fn modified(path: &Path) -> Option<Timestamp> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn remembers_until_told_to_forget_and_never_too_many() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = StateDir::new(folder.path());
-        let records = Records::open(&state).unwrap();
-        let id = |n: usize| ContainerId::new(&format!("c{n}")).unwrap();
-        let ended = Ended { id: "c0".to_owned(), status: 137, signal: 9, ..Ended::default() };
-        records.write(&id(0), &ended).unwrap();
-        assert_eq!(Records::open(&state).unwrap().read(&id(0)).unwrap(), Some(ended));
-        records.remove(&id(0)).unwrap();
-        records.remove(&id(0)).unwrap();
-        assert_eq!(records.read(&id(0)).unwrap(), None);
-        for n in 0..MAX_RECORDS + PRUNE_EVERY {
-            records.write(&id(n), &Ended::default()).unwrap();
-        }
-        let kept = by_age(&state.records()).len();
-        assert!((MAX_RECORDS..MAX_RECORDS + PRUNE_EVERY).contains(&kept), "{kept}");
+    fn id(n: usize) -> ContainerId {
+        ContainerId::new(&format!("c{n}")).unwrap()
+    }
+
+    fn ended(n: usize, status: u32) -> Ended {
+        Ended { id: id(n).to_string(), status, ..Ended::default() }
     }
 
     #[test]
-    fn a_damaged_record_is_an_error_that_names_it() {
+    fn remembers_until_told_to_forget() {
         let folder = tempfile::tempdir().unwrap();
-        let records = Records::open(&StateDir::new(folder.path())).unwrap();
-        let id = ContainerId::new("x").unwrap();
-        std::fs::write(records.path(&id), b"{").unwrap();
-        assert!(records.read(&id).unwrap_err().to_string().contains("@records/x"));
+        let state = StateDir::new(folder.path());
+        let records = Records::open(&state).unwrap();
+        records.write(&ended(0, 1)).unwrap();
+        records.write(&ended(0, 137)).unwrap();
+        records.write(&ended(1, 2)).unwrap();
+        let again = Records::open(&state).unwrap();
+        assert_eq!(again.read(&id(0)).unwrap(), Some(ended(0, 137)));
+        again.remove(&id(0)).unwrap();
+        again.remove(&id(0)).unwrap();
+        let again = Records::open(&state).unwrap();
+        assert_eq!((again.read(&id(0)).unwrap(), again.read(&id(1)).unwrap()), (None, Some(ended(1, 2))));
+    }
+
+    #[test]
+    fn never_too_many_and_the_file_stays_small() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path());
+        let records = Records::open(&state).unwrap();
+        for n in 0..3 * MAX_RECORDS {
+            records.write(&ended(n, 0)).unwrap();
+        }
+        let again = Records::open(&state).unwrap();
+        assert_eq!(again.lines().by_age.len(), MAX_RECORDS);
+        assert_eq!(again.lines().by_id.len(), MAX_RECORDS);
+        assert!(again.lines().in_file <= MAX_RECORDS + MAX_WASTE);
+        assert_eq!(again.read(&id(0)).unwrap(), None);
+        assert!(again.read(&id(3 * MAX_RECORDS - 1)).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_torn_line_hides_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path());
+        Records::open(&state).unwrap().write(&ended(0, 3)).unwrap();
+        let mut torn = std::fs::read(state.ended_log()).unwrap();
+        torn.extend_from_slice(b"{\"id\":\"c1\",\"sta");
+        std::fs::write(state.ended_log(), torn).unwrap();
+        let records = Records::open(&state).unwrap();
+        records.write(&ended(2, 4)).unwrap();
+        let again = Records::open(&state).unwrap();
+        assert_eq!(again.read(&id(0)).unwrap(), Some(ended(0, 3)));
+        assert_eq!(again.read(&id(2)).unwrap(), Some(ended(2, 4)));
     }
 }

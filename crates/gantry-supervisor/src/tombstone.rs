@@ -24,6 +24,17 @@ fn make_folder(path: &Path) -> Result<()> {
     }
 }
 
+/// Makes `folder` and, where it is missing, `parent`, which whoever removes the last tombstone takes away.
+fn make_nested(parent: &Path, folder: &Path) -> Result<()> {
+    loop {
+        make_folder(parent)?;
+        match make_folder(folder) {
+            Err(error) if error.is_not_found() => {}
+            result => return result,
+        }
+    }
+}
+
 impl Tombstone {
     /// Moves the folder of a container, or of one process in it, aside.
     ///
@@ -32,9 +43,8 @@ impl Tombstone {
     pub(crate) fn bury(state: &StateDir, container: &ContainerId, process: &ProcessId) -> Result<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        make_folder(&state.ended())?;
         let folder = state.ended().join(format!("{}-{number}", std::process::id()));
-        make_folder(&folder)?;
+        make_nested(&state.ended(), &folder)?;
         let buried = Self(folder);
         let (from, to) = if process.is_init() {
             (state.container(container).path().to_owned(), buried.0.join(container.as_str()))
@@ -53,6 +63,10 @@ impl Tombstone {
     pub(crate) fn remove(&self) {
         if let Err(error) = remove_folder(&self.0) {
             warn!(%error, "what an exit left cannot be removed; the next start tries again");
+        }
+        if let Some(ended) = self.0.parent() {
+            // The last one puts out the light; while others are there this fails.
+            let _ = rustix::fs::rmdir(ended);
         }
     }
 }

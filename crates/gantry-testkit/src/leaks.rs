@@ -63,14 +63,11 @@ fn facts(scratch: &Scratch) -> BTreeSet<String> {
 }
 
 /// Files that a running daemon or runtime makes and keeps, a bounded number of them: the event log, how containers
-/// ended, the folder through which ended containers go (empty, or its content is listed), and crun's cache of seccomp
-/// programs.
+/// ended, and crun's cache of seccomp programs.
 fn is_expected(file: &Path) -> bool {
-    file == Path::new("@ended")
-        || file.starts_with("@records")
-        || file.starts_with(".cache")
+    file.starts_with(".cache")
         || (file.components().count() == 1
-            && file.to_str().is_some_and(|name| name.starts_with("events.log")))
+            && file.to_str().is_some_and(|name| name == "ended.log" || name.starts_with("events.log")))
 }
 
 #[cfg(test)]
@@ -85,7 +82,6 @@ mod tests {
         fs::create_dir(&state).unwrap();
         let leaks = Leaks::snapshot(&scratch);
         fs::write(state.join("events.log"), b"").unwrap();
-        fs::create_dir(state.join("@ended")).unwrap();
         leaks.assert_clean();
         fs::create_dir(state.join("c1")).unwrap();
         let left: Vec<String> = facts(&scratch).difference(&leaks.before).cloned().collect();

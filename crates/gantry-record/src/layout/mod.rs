@@ -3,6 +3,7 @@
 //! ```text
 //! <state dir>/
 //!   events.log
+//!   ended.log                     Gantry: how containers ended
 //!   <container id>/
 //!     state.json                  the container (ContainerRecord)
 //!     init/                       one folder per process: init, or an exec's id
@@ -17,11 +18,10 @@
 //!       usage                     Gantry: what it had used at its end (Usage)
 //!       deleted                   Gantry: the shim has deleted the runtime's container
 //!   @ended/                       Gantry: folders whose exit is being reported
-//!   @records/<container id>       Gantry: how containers ended
 //!   @set-aside/                   Gantry: folders that could not be believed
 //! ```
 //!
-//! `@` is in no id, so the last three can't collide with a container. 0.2 made folders with mode 0755; here they
+//! `@` is in no id, so the last two can't collide with a container. 0.2 made folders with mode 0755; here they
 //! are 0700 and files 0600, since `process.json` holds the environment.
 
 mod process;
@@ -148,8 +148,8 @@ impl StateDir {
 
     /// Where it is remembered how containers ended.
     #[must_use]
-    pub fn records(&self) -> PathBuf {
-        self.0.join("@records")
+    pub fn ended_log(&self) -> PathBuf {
+        self.0.join("ended.log")
     }
 
     /// Where folders go that could not be believed.

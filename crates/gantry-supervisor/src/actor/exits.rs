@@ -108,7 +108,7 @@ impl Actor {
             cpu_nanos: usage.cpu_nanos,
             peak_memory_bytes: usage.peak_memory_bytes,
         };
-        if let Err(error) = self.shared.records.write(self.container.id(), &ended) {
+        if let Err(error) = self.shared.records.write(&ended) {
             warn!(container = %self.container.id(), %error, "how the container ended cannot be written down");
         }
     }
