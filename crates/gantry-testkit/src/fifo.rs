@@ -2,7 +2,7 @@
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -20,6 +20,13 @@ pub struct Fifo {
 pub struct Collector {
     path: PathBuf,
     output: Receiver<String>,
+}
+
+/// A thread that reads a FIFO line by line.
+#[derive(Debug)]
+pub struct Lines {
+    path: PathBuf,
+    lines: Receiver<String>,
 }
 
 /// The three FIFOs of a process.
@@ -73,6 +80,23 @@ impl Fifo {
         Collector { path: self.path.clone(), output }
     }
 
+    /// Reads in the background, and hands out each line as it comes.
+    #[must_use]
+    pub fn lines(&self) -> Lines {
+        let (sender, lines) = mpsc::channel();
+        let path = self.path.clone();
+        thread::spawn(move || {
+            let Ok(fifo) = File::open(&path) else { return };
+            // Nobody listens any more when the test has ended.
+            for line in BufReader::new(fifo).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Lines { path: self.path.clone(), lines }
+    }
+
     /// Opens it for writing; waits for a reader.
     #[must_use]
     pub fn writer(&self) -> File {
@@ -113,8 +137,37 @@ impl Collector {
 
 impl Drop for Collector {
     fn drop(&mut self) {
-        // A writer that comes and goes: a reader that still waits for one ends. Without a reader this fails, which is fine.
-        let _ = open(&self.path, OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
+        release_reader(&self.path);
+    }
+}
+
+/// A writer that comes and goes: a reader that still waits for one ends. Without a reader this fails, which is fine.
+fn release_reader(path: &Path) {
+    let _ = open(path, OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
+}
+
+// === impl Lines ===
+
+impl Lines {
+    /// The next line; `None` once the last writer has closed.
+    ///
+    /// # Panics
+    /// When neither happens within `timeout`.
+    #[must_use]
+    pub fn next(&self, timeout: Duration) -> Option<String> {
+        match self.lines.recv_timeout(timeout) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("no line came through {} within {timeout:?}", self.path.display())
+            }
+        }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        release_reader(&self.path);
     }
 }
 

@@ -37,7 +37,7 @@ mod wait;
 pub use binaries::{Binaries, MissingBinary};
 pub use bundle::{Bundle, BundleBuilder};
 pub use daemon::{Daemon, DaemonOptions};
-pub use fifo::{Collector, Fifo, StdioFifos};
+pub use fifo::{Collector, Fifo, Lines, StdioFifos};
 pub use finish::{Finished, finish};
 pub use leaks::Leaks;
 pub use process::Process;

@@ -18,11 +18,15 @@ mod bundles;
 mod cli_inspect;
 mod cli_update;
 mod ctr;
-mod engine_failpoints;
-mod engine_restore;
 mod many;
 mod python;
 mod restart;
 mod run;
 mod serving;
 mod terminal;
+
+mod engine_containers;
+mod engine_failpoints;
+mod engine_processes;
+mod engine_resources;
+mod engine_restore;

@@ -4,7 +4,10 @@ use super::api::{Api, EventKey, Events, within};
 use super::{SOON, create_request};
 use gantry_api::gantry::containers_client::ContainersClient;
 use gantry_api::gantry::{Ended, InspectRequest};
-use gantry_api::types::{Event, EventsRequest, UpdateContainerRequest};
+use gantry_api::types::{
+    Event, EventsRequest, StatsRequest, StatsResponse, UpdateContainerRequest, UpdateProcessRequest,
+    UpdateResource,
+};
 use gantry_testkit::{Bundle, Process};
 use prost_types::Timestamp;
 use std::collections::BTreeSet;
@@ -48,9 +51,31 @@ impl Api {
         })
     }
 
+    /// Changes limits.
+    pub(crate) fn update(&self, container: &str, resources: UpdateResource) -> Result<(), Status> {
+        self.update_container(UpdateContainerRequest {
+            id: container.to_owned(),
+            resources: Some(resources),
+            ..Default::default()
+        })
+    }
+
     fn update_container(&self, request: UpdateContainerRequest) -> Result<(), Status> {
         let mut client = self.client();
         self.wait("UpdateContainer", client.update_container(request)).map(drop)
+    }
+
+    /// Closes a process's standard input, or sets its terminal's size, or both.
+    pub(crate) fn update_process(&self, request: UpdateProcessRequest) -> Result<(), Status> {
+        let mut client = self.client();
+        self.wait("UpdateProcess", client.update_process(request)).map(drop)
+    }
+
+    /// What a container has used.
+    pub(crate) fn stats(&self, container: &str) -> Result<StatsResponse, Status> {
+        let mut client = self.client();
+        let request = StatsRequest { id: container.to_owned() };
+        Ok(self.wait("Stats", client.stats(request))?.into_inner())
     }
 
     /// How a container ended.

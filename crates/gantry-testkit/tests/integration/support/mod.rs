@@ -3,7 +3,7 @@
 mod api;
 mod engine;
 
-pub(crate) use api::{Api, create_request, exec_request};
+pub(crate) use api::{Api, Events, create_request, exec_request};
 pub(crate) use engine::{
     KILLED, SIGKILL, UNKNOWN, assert_starts_and_exits_match, host_process, shim_of, shown,
 };
