@@ -34,6 +34,14 @@ pub(crate) fn parse_go_duration(text: &str) -> Result<Duration, String> {
     Ok(total)
 }
 
+/// Reads how often something is to be done; what is not positive means never.
+pub(crate) fn parse_interval(text: &str) -> Result<Duration, String> {
+    match text.strip_prefix('-') {
+        Some(negative) => parse_go_duration(negative).map(|_| Duration::ZERO),
+        None => parse_go_duration(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +53,7 @@ mod tests {
         {
             assert_eq!(parse_go_duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
+        assert_eq!(parse_interval("-5m"), Ok(Duration::ZERO));
         for text in ["", "5", "s", "-1s", "1x", "1e400s", "99999999999999999999h", "1.2.3s"] {
             assert!(parse_go_duration(text).is_err(), "{text}");
         }

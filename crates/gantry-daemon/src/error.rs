@@ -6,14 +6,86 @@ use std::path::PathBuf;
 /// Why the daemon ends.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The log filter means nothing.
-    #[error("bad log level {level:?}: {reason}; use debug, info, warn or error")]
-    LogLevel {
+    /// A configuration file cannot be read.
+    #[error("cannot read the configuration {}: {source}", path.display())]
+    ConfigRead {
+        /// The file.
+        path: PathBuf,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// A configuration file is no TOML.
+    #[error("{place}: {reason}")]
+    ConfigSyntax {
+        /// File and line.
+        place: String,
+        /// The parser's reason.
+        reason: String,
+    },
+    /// A setting that there is not.
+    #[error("{place}: unknown setting {name:?}; {hint}")]
+    ConfigUnknown {
+        /// File and line, or variable.
+        place: String,
+        /// As it was written.
+        name: String,
+        /// What may have been meant.
+        hint: String,
+    },
+    /// A setting cannot have this value.
+    #[error("{place}: {reason}")]
+    ConfigValue {
+        /// File, line and setting, or variable.
+        place: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Settings of a file do not go together.
+    #[error("{}: {reason}", path.display())]
+    ConfigTogether {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No file was named, and none is read by default.
+    #[error("there is no configuration file by default; name one")]
+    ConfigNone,
+    /// Settings do not go together.
+    #[error("{0}")]
+    Together(&'static str),
+    /// Standard output cannot be written.
+    #[error("cannot print: {0}")]
+    Print(io::Error),
+    /// The kernel does not take the score.
+    #[error("cannot set --oom-score-adj to {score}: {source}")]
+    OomScore {
         /// As given.
-        level: String,
+        score: i16,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// TLS is not part of this build.
+    #[cfg(not(feature = "tls"))]
+    #[error(
+        "this gantryd is built without TLS; build it with the feature \"tls\", or listen on a Unix socket and forward \
+         that, for example with ssh -L"
+    )]
+    TlsNotBuilt,
+    /// A file for TLS cannot be used.
+    #[cfg(feature = "tls")]
+    #[error("cannot use {} for TLS: {reason}", path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
+    /// The service manager has passed none, or too many.
+    #[error(
+        "incorrect number of listeners: {0} were passed by the service manager, and exactly one is served"
+    )]
+    ListenCount(usize),
     /// The threads could not be started.
     #[error("cannot start the daemon's threads: {0}")]
     Threads(io::Error),
@@ -23,7 +95,7 @@ pub(crate) enum Error {
     )]
     ListenFormat(String),
     /// The protocol is not one of those there are.
-    #[error("cannot listen on {address}: unknown protocol {protocol:?}; use unix or tcp")]
+    #[error("cannot listen on {address}: unknown protocol {protocol:?}; use unix, tcp or fd")]
     ListenProtocol {
         /// As given.
         address: String,

@@ -1,5 +1,6 @@
 //! Limits of the process.
 
+use crate::error::Error;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
@@ -13,4 +14,10 @@ pub(crate) fn raise_open_files() {
     {
         warn!(%error, current = ?limit.current, "the limit of open files cannot be raised");
     }
+}
+
+/// Says how much the kernel prefers the daemon when memory is short.
+pub(crate) fn set_oom_score(score: i16) -> Result<(), Error> {
+    std::fs::write("/proc/self/oom_score_adj", score.to_string())
+        .map_err(|source| Error::OomScore { score, source })
 }

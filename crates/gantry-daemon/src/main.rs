@@ -1,9 +1,11 @@
-//! `gantryd`, the daemon: flags, sockets, signals, wiring.
+//! `gantryd`, the daemon: flags, configuration, sockets, signals, telemetry, wiring.
 //!
-//! It parses its flags into plain data ([`args`]), takes its state dir and its socket ([`listen`]), and wires the
-//! supervisor to the wire protocols ([`serve`]). It must not know how anything below works inside.
+//! It reads its settings into plain data ([`args`], [`config`]), takes its state dir and its socket ([`listen`]), and
+//! wires the supervisor to the wire protocols ([`serve`]). It must not know how anything below works inside.
 
 mod args;
+mod argv;
+mod config;
 mod duration;
 mod error;
 #[cfg(feature = "failpoints")]
@@ -13,51 +15,79 @@ mod listen;
 mod lock;
 mod logging;
 mod names;
+mod reload;
 mod serve;
+mod signals;
+mod sys;
+mod telemetry;
 
-use crate::args::Args;
+use crate::args::{Command, ConfigCommand};
+use crate::config::{LoadError, Loaded, Sources};
 use crate::error::Error;
+use crate::logging::Log;
 use crate::names::Names;
-use clap::{CommandFactory, FromArgMatches};
+use crate::reload::Reloader;
+use std::io::Write;
 use std::process::ExitCode;
+
+/// What was asked for could not be done.
+const FAILURE: u8 = 1;
 
 fn main() -> ExitCode {
     let names = Names::of_this_program();
-    let args = match parse(&names) {
-        Ok(args) => args,
-        // Help and version are "errors" with exit code 0 to clap.
-        Err(error) => error.exit(),
+    let sources = Sources::of_this_process(&names);
+    let result = match sources.load(&names) {
+        Ok(loaded) => match loaded.args.command.clone() {
+            Some(Command::Config(command)) => config_command(&command, &loaded, &names),
+            None => run(sources, loaded, &names),
+        },
+        Err(LoadError::Other(error)) => Err(error),
+        // Help and version are "errors" with exit code 0 to clap; mistakes end with 2.
+        Err(LoadError::Usage(error)) => error.exit(),
     };
-    if let Err(error) = logging::init(&args) {
-        eprintln!("{}: {error}", names.program);
-        return ExitCode::FAILURE;
-    }
-    match run(&args, &names) {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}: {error}", names.program);
-            ExitCode::FAILURE
+            complain(&format!("{}: {error}", names.program));
+            ExitCode::from(FAILURE)
         }
     }
 }
 
-fn parse(names: &Names) -> Result<Args, clap::Error> {
-    let with_default = |value: String| move |arg: clap::Arg| arg.required(false).default_value(value);
-    let command = Args::command()
-        .name(names.program)
-        .bin_name(names.program)
-        .version(names.version_text())
-        .mut_arg("state_dir", with_default(names.state_dir.to_owned()))
-        .mut_arg("listen", with_default(names.listen.to_owned()))
-        .mut_arg("runtime", with_default(names.runtime.clone()))
-        .mut_arg("shim", with_default(names.shim.clone()));
-    Args::from_arg_matches(&command.try_get_matches()?)
+/// Says something on standard error, if anybody listens there.
+fn complain(text: &str) {
+    // Nobody can be told that nobody listens.
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-fn run(args: &Args, names: &Names) -> Result<(), Error> {
+/// Prints what was asked for.
+fn print(text: &str) -> Result<(), Error> {
+    let mut stdout = std::io::stdout();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Error::Print)
+}
+
+fn config_command(command: &ConfigCommand, loaded: &Loaded, names: &Names) -> Result<(), Error> {
+    match command {
+        ConfigCommand::Default => print(&config::print_default(&args::command(names))),
+        ConfigCommand::Check { file } => {
+            let default = names.config.map(Into::into);
+            let path = file.clone().or_else(|| loaded.args.config.clone()).or(default);
+            let path = path.ok_or(Error::ConfigNone)?;
+            let settings = config::check(names, &path)?;
+            print(&format!("{}: ok, {settings} settings\n", path.display()))
+        }
+    }
+}
+
+fn run(sources: Sources, loaded: Loaded, names: &Names) -> Result<(), Error> {
     #[cfg(feature = "failpoints")]
     failpoints::arm()?;
+    loaded.args.validate().map_err(Error::Together)?;
+    let log = Log::init(loaded.args.level(), loaded.args.log_format);
     limits::raise_open_files();
+    if let Some(score) = loaded.args.oom_score_adj {
+        limits::set_oom_score(score)?;
+    }
     // A few threads are enough: what takes long are other programs.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -66,7 +96,7 @@ fn run(args: &Args, names: &Names) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(Error::Threads)?;
-    let served = runtime.block_on(serve::serve(args, names));
+    let served = runtime.block_on(serve::serve(Reloader::new(sources, loaded, log), names));
     // What still runs now are waits for containers, and those go on without us.
     runtime.shutdown_background();
     served

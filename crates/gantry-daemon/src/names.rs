@@ -19,6 +19,10 @@ pub(crate) struct Names {
     pub state_dir: &'static str,
     /// Default of `--listen`.
     pub listen: &'static str,
+    /// Default of `--log-format`.
+    pub log_format: &'static str,
+    /// The configuration file that is read without being asked for, if it is there.
+    pub config: Option<&'static str>,
     /// Default of `--runtime`.
     pub runtime: String,
     /// Default of `--shim`.
@@ -33,7 +37,12 @@ impl Names {
         Self::of(&name, folder.as_deref())
     }
 
-    fn of(executed_as: &Path, folder: Option<&Path>) -> Self {
+    /// Whether the program takes containerd's place.
+    pub(crate) fn is_containerd(&self) -> bool {
+        self.program == "containerd"
+    }
+
+    pub(crate) fn of(executed_as: &Path, folder: Option<&Path>) -> Self {
         let name = executed_as.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if name == "containerd" || name == "docker-containerd" {
             return Self {
@@ -41,6 +50,9 @@ impl Names {
                 version: COMPATIBLE,
                 state_dir: "/run/containerd",
                 listen: "unix:///run/containerd/containerd.sock",
+                log_format: "logfmt",
+                // 0.2 had none, and read no environment either.
+                config: None,
                 runtime: "runc".to_owned(),
                 shim: "containerd-shim".to_owned(),
             };
@@ -50,6 +62,8 @@ impl Names {
             version: env!("CARGO_PKG_VERSION"),
             state_dir: "/run/gantry/state",
             listen: "unix:///run/gantry/gantryd.sock",
+            log_format: "text",
+            config: Some("/etc/gantry/gantryd.toml"),
             runtime: beside(folder, "gantry-runtime"),
             shim: beside(folder, "gantry-shim"),
         }

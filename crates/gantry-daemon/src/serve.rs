@@ -2,10 +2,13 @@
 
 use crate::args::Args;
 use crate::error::Error;
-use crate::listen::{Listener, listen};
+use crate::listen::{Incoming, Listener, Tls, incoming, listen, listen_for_telemetry};
 use crate::lock::StateDirLock;
 use crate::names::Names;
-use gantry_api::server::{AnyAuthority, Api, Containers, Health, ReadableMessagesLayer, Version};
+use crate::reload::Reloader;
+use crate::signals::{Signals, Wish};
+use crate::telemetry::{self, Pages, Telemetry};
+use gantry_api::server::{Api, Containers, Health, ReadableMessagesLayer, Version};
 use gantry_container::Settings;
 use gantry_container::cgroup::Cgroups;
 use gantry_oci::Runtime;
@@ -15,27 +18,68 @@ use sd_notify::NotifyState;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
-use tokio_stream::{Stream, StreamExt};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
-use tonic::transport::server::{Connected, Router};
+use tonic::transport::server::Router;
 use tower::layer::util::{Identity, Stack};
 use tracing::{info, warn};
 
 /// How long calls that are being answered may take once the daemon is told to stop.
 const STOP_LIMIT: Duration = Duration::from_millis(500);
+/// Calls at once on one connection. Each event stream is one, and clients such as dockerd have a single connection.
+const MAX_STREAMS: u32 = 16_384;
+/// How often a client over TCP that says nothing is asked whether it is there, and how long it has to answer.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
 
 /// Serves until a signal says to stop.
-pub(crate) async fn serve(args: &Args, names: &Names) -> Result<(), Error> {
-    let mut stop = StopSignals::catch()?;
+pub(crate) async fn serve(mut reloader: Reloader, names: &Names) -> Result<(), Error> {
+    let args = reloader.args().clone();
+    let mut signals = Signals::catch()?;
+    let tls = Tls::of(&args)?;
     let state = StateDir::new(absolute(&args.state_dir));
     state.create()?;
     let _lock = StateDirLock::take(&state)?;
     let listener = listen(&args.listen).await?;
-    let supervisor = Supervisor::open(Options {
+    warn_of_strangers(&listener, tls.as_ref(), &args);
+    let supervisor = Supervisor::open(options(&args, state))?;
+    info!(
+        version = names.version, listen = %args.listen, state_dir = %args.state_dir.display(),
+        config = reloader.file(), "{} started", names.program
+    );
+    tokio::spawn(announce(supervisor.clone()));
+    let telemetry = Telemetry::new(supervisor.clone(), &args, names);
+    let mut sockets = vec![listener.path()];
+    sockets.extend(serve_telemetry(&telemetry, &args).await?);
+
+    let is_tcp = matches!(listener, Listener::Tcp(_));
+    let services = Server::builder()
+        .max_concurrent_streams(MAX_STREAMS)
+        .http2_keepalive_interval(is_tcp.then_some(KEEPALIVE.0))
+        .http2_keepalive_timeout(is_tcp.then_some(KEEPALIVE.1))
+        .layer(ReadableMessagesLayer)
+        .add_service(Health::service())
+        .add_service(Containers::service(supervisor.clone()))
+        .add_service(Api::service(supervisor.clone(), version(names)));
+    let stop = async move {
+        loop {
+            match signals.next().await {
+                Wish::Reload => reloader.reload(names, &supervisor),
+                Wish::Dump => telemetry.dump(),
+                Wish::Stop(signal) => {
+                    info!("stopping {} after receiving {signal}; containers keep running", names.program);
+                    return;
+                }
+            }
+        }
+    };
+    let result = run(services, incoming(listener, tls), stop).await;
+    sockets.iter().for_each(|path| Listener::remove(path.as_deref()));
+    result
+}
+
+fn options(args: &Args, state: StateDir) -> Options {
+    Options {
         settings: Settings {
             state,
             runtime: Runtime::new(args.runtime.clone(), args.runtime_args.clone()),
@@ -46,47 +90,51 @@ pub(crate) async fn serve(args: &Args, names: &Names) -> Result<(), Error> {
         },
         retain_events: args.retain_events(),
         start_workers: args.start_workers(),
-    })?;
-    info!(version = names.version, listen = %args.listen, state_dir = %args.state_dir.display(), "{} started", names.program);
-    tokio::spawn(announce(supervisor.clone()));
-
-    let services = Server::builder()
-        .layer(ReadableMessagesLayer)
-        .add_service(Health::service())
-        .add_service(Containers::service(supervisor.clone()))
-        .add_service(Api::service(supervisor, version(names)));
-    let stop = async move {
-        let name = stop.received().await;
-        info!("stopping {} after receiving {name}; containers keep running", names.program);
-    };
-    let (result, socket) = match listener {
-        Listener::Unix(listener, path) => {
-            let incoming = UnixListenerStream::new(listener).map(|accepted| accepted.map(AnyAuthority::new));
-            (run(services, incoming, stop).await, Some(path))
-        }
-        Listener::Tcp(listener) => {
-            let incoming = TcpListenerStream::new(listener).map(|accepted| accepted.map(AnyAuthority::new));
-            (run(services, incoming, stop).await, None)
-        }
-    };
-    if let Some(path) = socket
-        && let Err(error) = std::fs::remove_file(&path)
-    {
-        warn!(%error, path = %path.display(), "the socket cannot be removed");
     }
-    result
+}
+
+/// Begins to serve, send and log figures, as the flags say; returns the paths of sockets that were made for it.
+async fn serve_telemetry(telemetry: &Telemetry, args: &Args) -> Result<Vec<Option<PathBuf>>, Error> {
+    telemetry.spawn(args);
+    let mut sockets = Vec::new();
+    for (address, pages) in [(&args.metrics_address, Pages::Metrics), (&args.pprof_address, Pages::All)] {
+        let Some(address) = address.as_deref().filter(|address| !address.is_empty()) else { continue };
+        let listener = listen_for_telemetry(address).await?;
+        info!(address, "serving {}", if pages == Pages::All { "/debug/ and /metrics" } else { "/metrics" });
+        sockets.push(listener.path());
+        tokio::spawn(telemetry::serve(listener, pages, telemetry.clone()));
+    }
+    Ok(sockets)
+}
+
+/// Whoever can connect is root on this host.
+fn warn_of_strangers(listener: &Listener, tls: Option<&Tls>, args: &Args) {
+    let (address, is_tcp) = (&args.listen, matches!(listener, Listener::Tcp(_)));
+    match tls {
+        Some(_) if !is_tcp => warn!(address, "TLS is for tcp listeners; this one does without"),
+        Some(tls) if !tls.proves_clients() => warn!(
+            address,
+            "serving without authentication: whoever can connect is root on this host; --tls-client-ca prevents it"
+        ),
+        None if is_tcp => {
+            warn!(
+                address,
+                "serving without encryption or authentication: whoever can connect is root on this host"
+            );
+        }
+        _ => {}
+    }
 }
 
 /// All services, their error texts made readable.
 type Services = Router<Stack<ReadableMessagesLayer, Identity>>;
 
 /// Serves what comes in until `stop` completes, and then for a moment more what is being answered.
-async fn run<I, S, E>(services: Services, incoming: I, stop: impl Future<Output = ()>) -> Result<(), Error>
-where
-    I: Stream<Item = Result<S, E>> + Send + 'static,
-    S: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
-    E: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
-{
+async fn run(
+    services: Services,
+    incoming: ReceiverStream<Incoming>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Error> {
     let (stopping, told) = oneshot::channel::<()>();
     let serving = services.serve_with_incoming_shutdown(incoming, async {
         // The sender is dropped at the latest when this function returns.
@@ -99,11 +147,11 @@ where
     }
     notify(NotifyState::Stopping);
     drop(stopping);
-    // Event streams never end by themselves.
-    match tokio::time::timeout(STOP_LIMIT, serving).await {
-        Ok(result) => result.map_err(Error::from),
-        Err(_) => Ok(()),
+    // Event streams never end by themselves. Whatever else goes wrong now: it was told to stop, and it stops.
+    if let Ok(Err(error)) = tokio::time::timeout(STOP_LIMIT, serving).await {
+        warn!(%error, "the gRPC server failed while stopping");
     }
+    Ok(())
 }
 
 /// Tells the service manager, if there is one, that the daemon serves and knows its containers.
@@ -128,24 +176,4 @@ fn version(names: &Names) -> Version {
     let mut numbers = names.version.split('.').map(|number| number.parse().unwrap_or(0));
     let mut next = || numbers.next().unwrap_or(0);
     Version { major: next(), minor: next(), patch: next(), revision: names.commit().to_owned() }
-}
-
-/// The signals that stop the daemon.
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    fn catch() -> Result<Self, Error> {
-        let catch = |kind| signal(kind).map_err(Error::Signals);
-        Ok(Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
-    }
-
-    async fn received(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }

@@ -1,7 +1,20 @@
 //! Taking the socket.
 //!
 //! A Unix socket is made with mode 0660 from its first moment: whoever can connect can become root. A socket that
-//! a daemon answers on is left alone; a dead one is replaced.
+//! a daemon answers on is left alone; a dead one is replaced. What comes in is [`connection`]s, counted and limited
+//! by [`accept`].
+
+mod accept;
+mod activation;
+mod connection;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
+
+pub(crate) use accept::{Incoming, incoming};
+pub(crate) use tls::Tls;
 
 use crate::error::Error;
 use rustix::fs::{FileType, Mode};
@@ -14,8 +27,8 @@ use tracing::warn;
 /// Where the daemon serves.
 #[derive(Debug)]
 pub(crate) enum Listener {
-    /// A Unix socket and its path.
-    Unix(UnixListener, PathBuf),
+    /// A Unix socket, and its path if it is ours to remove.
+    Unix(UnixListener, Option<PathBuf>),
     /// A TCP port.
     Tcp(TcpListener),
 }
@@ -25,18 +38,57 @@ pub(crate) async fn listen(address: &str) -> Result<Listener, Error> {
     let (protocol, rest) =
         address.split_once("://").ok_or_else(|| Error::ListenFormat(address.to_owned()))?;
     match protocol {
+        "fd" => activation::listen(rest),
         _ if rest.is_empty() || rest.contains("://") => Err(Error::ListenFormat(address.to_owned())),
         "unix" => unix(Path::new(rest)).await,
-        "tcp" => {
-            warn!(
-                address,
-                "serving without encryption or authentication: whoever can connect is root on this host"
-            );
-            let listener = TcpListener::bind(rest).await;
-            listener.map(Listener::Tcp).map_err(|source| failed("listen on", &rest, source))
-        }
+        "tcp" => tcp(rest).await,
         _ => Err(Error::ListenProtocol { address: address.to_owned(), protocol: protocol.to_owned() }),
     }
+}
+
+/// Opens the listener of an address that may also be just `HOST:PORT`, and warns if others can reach it.
+pub(crate) async fn listen_for_telemetry(address: &str) -> Result<Listener, Error> {
+    let listener = match address.split_once("://") {
+        Some(_) => listen(address).await?,
+        None => tcp(address).await?,
+    };
+    if !listener.is_local() {
+        warn!(address, "metrics are served in clear text to everybody who can reach this address");
+    }
+    Ok(listener)
+}
+
+impl Listener {
+    /// Whether only this host can reach it.
+    pub(crate) fn is_local(&self) -> bool {
+        match self {
+            Self::Unix(..) => true,
+            // An address that cannot be told is nothing to rely on.
+            Self::Tcp(listener) => listener.local_addr().is_ok_and(|address| address.ip().is_loopback()),
+        }
+    }
+
+    /// Removes what it has made.
+    pub(crate) fn remove(path: Option<&Path>) {
+        if let Some(path) = path
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            warn!(%error, path = %path.display(), "the socket cannot be removed");
+        }
+    }
+
+    /// The path that it has made.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        match self {
+            Self::Unix(_, path) => path.clone(),
+            Self::Tcp(_) => None,
+        }
+    }
+}
+
+async fn tcp(address: &str) -> Result<Listener, Error> {
+    let listener = TcpListener::bind(address).await;
+    listener.map(Listener::Tcp).map_err(|source| failed("listen on", &address, source))
 }
 
 fn failed(step: &'static str, address: &impl ToString, source: impl Into<io::Error>) -> Error {
@@ -59,7 +111,7 @@ async fn unix(path: &Path) -> Result<Listener, Error> {
     let listener = bound.map_err(|e| failed("listen on", &path.display(), e))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
         .map_err(|e| failed("protect", &path.display(), e))?;
-    Ok(Listener::Unix(listener, path.to_owned()))
+    Ok(Listener::Unix(listener, Some(path.to_owned())))
 }
 
 /// Removes a socket on which nobody listens.
@@ -109,6 +161,12 @@ mod tests {
         let address = format!("unix://{}", path.display());
         assert!(matches!(listen(&address).await, Err(Error::NotASocket { .. })));
         assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+    }
+
+    #[tokio::test]
+    async fn who_can_reach_a_listener_is_known() {
+        assert!(listen("tcp://127.0.0.1:0").await.unwrap().is_local());
+        assert!(!listen_for_telemetry("0.0.0.0:0").await.unwrap().is_local());
     }
 
     #[tokio::test]
