@@ -4,10 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use libcontainer::validator::Validator;
-use oci_spec::runtime::{LinuxCapabilities, LinuxSeccompAction, Process, Spec};
+use oci_spec::runtime::{LinuxCapabilities, LinuxNamespaceType, LinuxSeccompAction, Process, Spec};
 
 use crate::error::{Error, Result, chain, file};
 use crate::legacy;
+
+/// What `linux.rootfsPropagation` may be, with or without an `r` before it.
+const PROPAGATIONS: [&str; 5] = ["", "shared", "slave", "private", "unbindable"];
 
 /// A bundle whose configuration this runtime can do.
 pub(crate) struct Bundle {
@@ -29,6 +32,7 @@ impl Bundle {
         let json = fs::read(&config).map_err(file("read", &config))?;
         let mut spec = parse(&config, &json)?;
         let refuse = |reason: String| Error::Config { path: config.clone(), reason };
+        drop_idle_mappings(&mut spec);
         check(&spec).map_err(refuse)?;
         let root = spec.root().as_ref().ok_or_else(|| refuse("root is missing".into()))?.path();
         let root = path.join(root);
@@ -41,6 +45,14 @@ impl Bundle {
 /// Parses a configuration.
 pub(crate) fn parse(path: &Path, json: &[u8]) -> Result<Spec> {
     legacy::parse(json, legacy::upgrade_spec).map_err(|source| Error::Parse { path: path.to_owned(), source })
+}
+
+/// Drops id mappings that no user namespace uses: runc and crun ignore them.
+fn drop_idle_mappings(spec: &mut Spec) {
+    let Some(linux) = spec.linux_mut() else { return };
+    if !linux.namespaces().iter().flatten().any(|ns| ns.typ() == LinuxNamespaceType::User) {
+        linux.set_uid_mappings(None).set_gid_mappings(None);
+    }
 }
 
 /// Refuses by name what would otherwise be ignored or fail half way.
@@ -59,6 +71,11 @@ fn check(spec: &Spec) -> std::result::Result<(), String> {
     }
     if linux.intel_rdt().is_some() {
         return unsupported("linux.intelRdt");
+    }
+    if let Some(propagation) = linux.rootfs_propagation()
+        && !PROPAGATIONS.contains(&propagation.trim_start_matches('r'))
+    {
+        return unsupported(&format!("linux.rootfsPropagation {propagation:?}"));
     }
     let label = |label: &Option<String>| label.as_ref().is_some_and(|label| !label.is_empty());
     if label(linux.mount_label()) {

@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use libcontainer::container::State;
+use libcontainer::container::{ContainerStatus, State};
 use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
 use oci_spec::runtime::{Hook, Spec};
 use rustix::fs::{Access, FileType};
@@ -105,7 +105,9 @@ impl Executor for CommandExecutor {
         let path = self.found.take().ok_or(ExecutorError::InvalidArg)?;
         if let Some((hooks, state)) = &self.start_hooks {
             let env = self.hook_env.borrow();
-            libcontainer::hooks::run_hooks(Some(hooks), Some(state), None, None, Some(&env))
+            let pid = Some(rustix::process::getpid().as_raw_nonzero().get());
+            let state = State { status: ContainerStatus::Created, pid, ..state.clone() };
+            libcontainer::hooks::run_hooks(Some(hooks), Some(&state), None, None, Some(&env))
                 .map_err(|e| ExecutorError::Other(format!("startContainer hook failed: {}", chain(&e))))?;
         }
         let mut env = last_of_each(&self.env);

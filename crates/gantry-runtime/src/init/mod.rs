@@ -20,13 +20,13 @@ mod pivot;
 mod proc;
 mod terminal;
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use libcontainer::container::State;
 use libcontainer::process::channel::{InitReceiver, MainSender};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags};
 
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result, mount};
@@ -60,10 +60,11 @@ impl Init<'_> {
         // Modes of what is created are meant as they stand.
         let umask = rustix::process::umask(Mode::empty());
         namespaces::enter(self.spec, &linux)?;
+        let mut dev_read_only = false;
         if has(LinuxNamespaceType::Mount) {
             pivot::prepare(self.rootfs, linux.rootfs_propagation().as_deref())?;
             let root = Root::open(self.rootfs)?;
-            mounts::mount_all(self, &root, has(LinuxNamespaceType::Cgroup))?;
+            dev_read_only = mounts::mount_all(self, &root, has(LinuxNamespaceType::Cgroup))?;
             devices::create(self.spec, &linux, &root)?;
             self.hooks(to_parent, from_parent)?;
             pivot::enter(&root, self.rootfs, self.no_pivot, linux.rootfs_propagation().as_deref())?;
@@ -78,10 +79,15 @@ impl Init<'_> {
         if let Some(socket) = self.console {
             terminal::open(&root, socket)?;
         }
+        let read_only = MountChange { set: libc::MOUNT_ATTR_RDONLY, ..MountChange::default() };
+        if dev_read_only {
+            let path = Path::new("/dev");
+            root.find(path, OFlags::DIRECTORY)
+                .and_then(|dev| sys::change_mount(dev.as_fd(), read_only, false))
+                .map_err(mount("make read-only", path))?;
+        }
         if self.spec.root().as_ref().is_some_and(|root| root.readonly() == Some(true)) {
-            let read_only = MountChange { set: libc::MOUNT_ATTR_RDONLY, ..MountChange::default() };
-            sys::change_mount(std::os::fd::AsFd::as_fd(&root), read_only, false)
-                .map_err(mount("make read-only", "/"))?;
+            sys::change_mount(root.as_fd(), read_only, false).map_err(mount("make read-only", "/"))?;
         }
         hide::make_read_only(&root, linux.readonly_paths().as_deref().unwrap_or_default())?;
         hide::mask(&root, linux.masked_paths().as_deref().unwrap_or_default())?;

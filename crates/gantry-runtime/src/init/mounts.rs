@@ -40,11 +40,16 @@ const IN_PROC: [&str; 10] = [
     "/proc/uptime",
 ];
 
-/// Makes all mounts, in order.
-pub(crate) fn mount_all(init: &Init<'_>, root: &Root, cgroup_namespace: bool) -> Result<()> {
+/// Makes all mounts, in order. Says whether `/dev` is to be made read-only once it is complete.
+pub(crate) fn mount_all(init: &Init<'_>, root: &Root, cgroup_namespace: bool) -> Result<bool> {
+    let mut dev_read_only = false;
     for mount in init.spec.mounts().iter().flatten() {
-        let options = Options::of(mount);
+        let mut options = Options::of(mount);
         let path = mount.destination();
+        if clean(path) == Path::new("/dev") && !options.bind {
+            dev_read_only = options.own.set & libc::MOUNT_ATTR_RDONLY != 0;
+            options.own.set &= !libc::MOUNT_ATTR_RDONLY;
+        }
         if options.remount {
             return Err(Error::MountPoint {
                 path: path.clone(),
@@ -59,7 +64,7 @@ pub(crate) fn mount_all(init: &Init<'_>, root: &Root, cgroup_namespace: bool) ->
             file_system(mount, &options, root)?;
         }
     }
-    Ok(())
+    Ok(dev_read_only)
 }
 
 fn bind(mount: &Mount, options: &Options, bundle: &Path, root: &Root) -> Result<()> {
@@ -105,7 +110,8 @@ fn file_system(mount: &Mount, options: &Options, root: &Root) -> Result<()> {
         let (name, value) = value_of(option);
         set(context.as_fd(), name, value.map(Path::new), path)?;
     }
-    if options.own.set & libc::MOUNT_ATTR_RDONLY != 0 && path != Path::new("/dev") {
+    // As mount(8) does. A tmpfs stays writable below, as with runc and crun.
+    if options.own.set & libc::MOUNT_ATTR_RDONLY != 0 && kind != "tmpfs" {
         set(context.as_fd(), "ro", None, path)?;
     }
     fsconfig_create(&context).map_err(failed("create the file system for", path))?;

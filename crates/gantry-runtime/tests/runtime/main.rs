@@ -7,6 +7,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod cgroups;
+mod escapes;
 mod exec;
 mod failures;
 mod harness;
