@@ -85,15 +85,13 @@ impl Attempt<'_> {
     async fn run(&mut self) -> Result<Started> {
         let (exit, control) = self.open_fifos()?;
         let container = self.container;
-        let bundle = &container.record().bundle;
-        let spawned = Shim::spawn(
-            container.shim(),
-            container.id(),
-            bundle,
-            &container.runtime().program,
-            &self.dir,
-            None,
-        )?;
+        let spawned = match self.spawn(container.shim()) {
+            // A container of an older daemon may name a shim that was uninstalled since.
+            Err(Error::ShimNotInstalled(_)) if container.shim() != container.settings().shim => {
+                self.spawn(&container.settings().shim)?
+            }
+            spawned => spawned?,
+        };
         let shim = self.shim.insert(spawned);
         step(&self.id, "spawned");
         shim.created(&self.dir).await?;
@@ -130,6 +128,12 @@ impl Attempt<'_> {
             adoption,
         };
         Ok(Started { process, exit: watch, oom })
+    }
+
+    fn spawn(&self, shim: &str) -> Result<Shim> {
+        let container = self.container;
+        let (bundle, runtime) = (&container.record().bundle, &container.runtime().program);
+        Shim::spawn(shim, container.id(), bundle, runtime, &self.dir, None)
     }
 
     fn open_fifos(&self) -> Result<(AsyncFd<OwnedFd>, OwnedFd)> {
