@@ -25,6 +25,7 @@ mod run;
 mod serving;
 mod terminal;
 
+mod engine_adopt_029;
 mod engine_containers;
 mod engine_failpoints;
 mod engine_processes;
