@@ -27,17 +27,18 @@ struct Rule {
 }
 
 /// Devices of every container: nodes may be made of any, and these few be used.
-const DEFAULTS: [(char, Option<i64>, Option<i64>, &str); 10] = [
+const DEFAULTS: [(char, Option<i64>, Option<i64>, &str); 11] = [
     ('c', None, None, "m"),
     ('b', None, None, "m"),
-    ('c', Some(1), Some(3), "rwm"), // null
-    ('c', Some(1), Some(5), "rwm"), // zero
-    ('c', Some(1), Some(7), "rwm"), // full
-    ('c', Some(1), Some(8), "rwm"), // random
-    ('c', Some(1), Some(9), "rwm"), // urandom
-    ('c', Some(5), Some(0), "rwm"), // tty
-    ('c', Some(5), Some(2), "rwm"), // ptmx
-    ('c', Some(136), None, "rwm"),  // pts/*
+    ('c', Some(1), Some(3), "rwm"),    // null
+    ('c', Some(1), Some(5), "rwm"),    // zero
+    ('c', Some(1), Some(7), "rwm"),    // full
+    ('c', Some(1), Some(8), "rwm"),    // random
+    ('c', Some(1), Some(9), "rwm"),    // urandom
+    ('c', Some(5), Some(0), "rwm"),    // tty
+    ('c', Some(5), Some(2), "rwm"),    // ptmx
+    ('c', Some(136), None, "rwm"),     // pts/*
+    ('c', Some(10), Some(200), "rwm"), // net/tun, as runc does for those who rely on it
 ];
 
 impl Rule {

@@ -11,15 +11,18 @@ use crate::error::{Error, Result};
 impl Cgroup {
     /// Sets what `resources` asks for and leaves the rest as it is. The cgroup must exist.
     pub(crate) fn limit(&self, resources: &LinuxResources) -> Result<()> {
-        if let Some(rules) = resources.devices()
-            && !rules.is_empty()
-        {
-            self.allow_devices(rules)?;
+        let mut limits = without_zeroes(resources);
+        if has_limits(&limits) {
+            self.write_limits(&mut limits)?;
         }
-        let mut resources = without_zeroes(resources);
-        if !has_limits(&resources) {
-            return Ok(());
+        // Last: libcgroups allows devices of its own choice whenever it writes limits.
+        match resources.devices() {
+            Some(rules) if !rules.is_empty() => self.allow_devices(rules),
+            _ => Ok(()),
         }
+    }
+
+    fn write_limits(&self, resources: &mut LinuxResources) -> Result<()> {
         let path = PathBuf::from("/").join(&self.path);
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| Error::CgroupManager {
             step: "set limits",
@@ -29,16 +32,11 @@ impl Cgroup {
         let config =
             CgroupConfig { cgroup_path: path.clone(), systemd_cgroup: false, container_name: String::new() };
         let manager = create_cgroup_manager(config).map_err(|e| failed(e.into()))?;
-        // Device rules are set above; what remains empty makes libcgroups allow the devices that all may use.
         resources.set_devices(None);
         let disable_oom_killer =
             resources.memory().as_ref().and_then(LinuxMemory::disable_oom_killer).unwrap_or(false);
-        let options = ControllerOpt {
-            resources: &resources,
-            disable_oom_killer,
-            oom_score_adj: None,
-            freezer_state: None,
-        };
+        let options =
+            ControllerOpt { resources, disable_oom_killer, oom_score_adj: None, freezer_state: None };
         manager.apply(&options).map_err(|e| failed(e.into()))
     }
 }

@@ -1,0 +1,44 @@
+//! Validation of OCI runtimes in the manner of the specification's `runtime-tools`: each property of the runtime
+//! specification is set, then read from inside the container, with `gantry-runtime`, runc and crun alike.
+//!
+//! A row fails where `gantry-runtime` shows something else than both others, and something else than what the
+//! specification says where the row knows that. `GANTRY_WRITE_TABLE=1` writes the table into `docs/runtime.md`.
+//!
+//! Rows that can live in one container share it ([`rows::Batch`]); where one runtime refuses such a container, its
+//! rows are run one by one with that runtime ([`run`]).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed step of a test ends the test, with its reason"
+)]
+
+mod groups;
+mod rows;
+mod run;
+mod table;
+
+use gantry_testkit::Runtime;
+
+#[test]
+fn every_property_reads_as_with_another_runtime() {
+    let mut runner = run::Runner::new();
+    let table: Vec<table::Line> =
+        groups::all(runner.has_filters()).into_iter().flat_map(|batch| runner.run(batch)).collect();
+    for line in &table {
+        println!("{line}");
+    }
+    let failed: Vec<String> = table.iter().filter(|line| !line.passes()).map(ToString::to_string).collect();
+    println!("{}", table::summary(&table));
+    if std::env::var_os("GANTRY_WRITE_TABLE").is_some() {
+        table::write(&table);
+    }
+    assert!(table.len() >= 150, "only {} rows", table.len());
+    assert!(
+        failed.is_empty(),
+        "{} differs from both others:\n{}",
+        Runtime::BuiltIn.name(),
+        failed.join("\n")
+    );
+}

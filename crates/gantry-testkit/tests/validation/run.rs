@@ -1,0 +1,132 @@
+//! Runs batches with each runtime.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use gantry_testkit::{Bundle, Runtime, RuntimeCommand, Scratch};
+use serde_json::{Value, json};
+
+use crate::rows::{Batch, Kind, Row};
+use crate::table::Line;
+
+/// Precedes each answer in the output.
+const MARK: &str = "@@@";
+
+/// A bundle for each batch in turn, and the runtimes.
+pub(crate) struct Runner {
+    bundle: Bundle,
+    base: Value,
+    out: PathBuf,
+    runtimes: Vec<(Runtime, RuntimeCommand)>,
+}
+
+impl Runner {
+    pub(crate) fn new() -> Self {
+        let scratch = Scratch::new();
+        let bundle = Bundle::busybox_in(&scratch).build();
+        let base = bundle.config().clone();
+        let out = scratch.path().join("out");
+        fs::create_dir(&out).unwrap();
+        for folder in ["bind", "bind/sub", "bind/sub/sub"] {
+            fs::create_dir(scratch.path().join(folder)).unwrap();
+        }
+        fs::write(scratch.path().join("bind/file"), "content\n").unwrap();
+        let rootfs = bundle.rootfs();
+        fs::create_dir_all(rootfs.join("paths/directory/below")).unwrap();
+        fs::write(rootfs.join("paths/file"), "content\n").unwrap();
+        fs::write(rootfs.join("paths/directory/file"), "content\n").unwrap();
+        std::os::unix::fs::symlink("/paths/directory", rootfs.join("paths/link")).unwrap();
+        let runtimes = Runtime::ALL.map(|runtime| (runtime, runtime.command(&scratch))).into();
+        Self { bundle, base, out, runtimes }
+    }
+
+    /// Whether the first runtime was built with system call filters.
+    pub(crate) fn has_filters(&self) -> bool {
+        let features = self.runtimes[0].1.subcommand("features").output().unwrap();
+        let features: Value = serde_json::from_slice(&features.stdout).unwrap();
+        features["linux"]["seccomp"]["enabled"] == json!(true)
+    }
+
+    /// Runs a batch with all runtimes.
+    pub(crate) fn run(&mut self, batch: Batch) -> Vec<Line> {
+        let runtimes = self.runtimes.clone();
+        let answers: Vec<Vec<String>> = runtimes
+            .iter()
+            .map(|(_, runtime)| {
+                let rows: Vec<&Row> = batch.rows.iter().collect();
+                self.answers(&batch, &rows, runtime).unwrap_or_else(|_| {
+                    let one = |row| match self.answers(&batch, &[row], runtime) {
+                        Ok(answer) => answer.concat(),
+                        Err(reason) if std::env::var_os("GANTRY_REASONS").is_some() => reason,
+                        Err(_) => "refused".to_owned(),
+                    };
+                    batch.rows.iter().map(one).collect()
+                })
+            })
+            .collect();
+        let line = |(number, row): (usize, Row)| Line {
+            section: batch.section,
+            property: row.property,
+            value: row.value,
+            answers: answers.iter().map(|answers| answers[number].clone()).collect(),
+            wanted: row.wanted,
+        };
+        batch.rows.into_iter().enumerate().map(line).collect()
+    }
+
+    /// What some rows of a batch read in one container; the reason if it does not run.
+    fn answers(
+        &mut self,
+        batch: &Batch,
+        rows: &[&Row],
+        runtime: &RuntimeCommand,
+    ) -> Result<Vec<String>, String> {
+        let mut config = self.base.clone();
+        (batch.base)(&mut config);
+        for row in rows {
+            (row.change)(&mut config);
+        }
+        let script = |of: &dyn Fn(&Row) -> String| {
+            rows.iter().map(|row| format!("echo {MARK}\n{}\n", of(row))).collect::<String>()
+        };
+        let inside = match batch.kind {
+            Kind::Inside => script(&|row| format!("{{ {}; }} 2>&1", row.probe)),
+            Kind::Host => "true".to_owned(),
+            Kind::Runs => format!("echo {MARK}; echo runs"),
+        };
+        if config["process"]["args"] == json!(["true"]) {
+            config["process"]["args"] = json!(["sh", "-c", inside]);
+        }
+        let scratch = self.bundle.scratch().path().to_str().unwrap().to_owned();
+        let config: Value = serde_json::from_str(&config.to_string().replace("$SCRATCH", &scratch)).unwrap();
+        self.bundle.rewrite(|old| *old = config);
+        let _ = fs::remove_dir_all(&self.out);
+        fs::create_dir(&self.out).unwrap();
+        let mut command = runtime.subcommand("run");
+        command.arg("--bundle").arg(self.bundle.path()).arg(self.bundle.id());
+        let ran = command.stdin(Stdio::null()).output().unwrap();
+        let mut text = String::from_utf8_lossy(&ran.stdout).into_owned();
+        if !ran.status.success() && !text.contains(MARK) || batch.kind == Kind::Runs && !text.contains("runs")
+        {
+            let _ = runtime.subcommand("delete").args(["--force", self.bundle.id()]).output();
+            return Err(String::from_utf8_lossy(&ran.stderr).trim().to_owned());
+        }
+        if batch.kind == Kind::Host {
+            let script = script(&|row| row.probe.clone());
+            let read = Command::new("sh").arg("-c").arg(script).env("OUT", &self.out).output().unwrap();
+            text = String::from_utf8_lossy(&read.stdout).into_owned();
+        }
+        let answers: Vec<String> = text.split(MARK).skip(1).map(|answer| self.plain(answer)).collect();
+        if answers.len() == rows.len() { Ok(answers) } else { Err(format!("unexpected output: {text}")) }
+    }
+
+    /// One line, without what is this run's alone.
+    fn plain(&self, answer: &str) -> String {
+        let line =
+            answer.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+        let scratch = self.bundle.scratch();
+        let line = line.replace(self.bundle.id(), "ID").replace(scratch.path().to_str().unwrap(), "SCRATCH");
+        line.replace(scratch.cgroup(), "CGROUP")
+    }
+}
