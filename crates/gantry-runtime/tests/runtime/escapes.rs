@@ -205,7 +205,7 @@ fn mounts_stay_inside_the_root_filesystem() {
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
     sandbox.configure(|config| {
-        config["mounts"].as_array_mut().unwrap().retain(|mount| mount["destination"] != "/escape")
+        config["mounts"].as_array_mut().unwrap().retain(|mount| mount["destination"] != "/escape");
     });
     assert_eq!(sandbox.run_container().ok(), "/tmp/deep\n");
     assert!(!std::path::Path::new("/tmp/deep").exists());
