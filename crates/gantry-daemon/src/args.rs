@@ -210,6 +210,7 @@ impl Args {
     }
 
     /// Whether anything was set that TLS is needed for.
+    #[cfg(not(feature = "tls"))]
     pub(crate) fn wants_tls(&self) -> bool {
         self.tls_cert.is_some() || self.tls_key.is_some() || self.tls_client_ca.is_some()
     }

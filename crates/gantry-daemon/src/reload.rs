@@ -26,9 +26,9 @@ impl Reloader {
         &self.loaded.args
     }
 
-    /// Where the settings were read from, for the log.
-    pub(crate) fn file(&self) -> String {
-        self.loaded.file.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+    /// The file that the settings were read from, for the log.
+    pub(crate) fn file(&self) -> Option<String> {
+        self.loaded.file.as_ref().map(|path| path.display().to_string())
     }
 
     /// Reads the configuration, puts into force what can be, and says what is; a broken one changes nothing.

@@ -42,15 +42,26 @@ pub(crate) async fn serve(mut reloader: Reloader, names: &Names) -> Result<(), E
     let _lock = StateDirLock::take(&state)?;
     let listener = listen(&args.listen).await?;
     warn_of_strangers(&listener, tls.as_ref(), &args);
+    let pages = listen_for_pages(&args).await?;
+    let sockets: Vec<_> = [&listener]
+        .into_iter()
+        .chain(pages.iter().map(|(listener, _)| listener))
+        .map(Listener::path)
+        .collect();
     let supervisor = Supervisor::open(options(&args, state))?;
     info!(
         version = names.version, listen = %args.listen, state_dir = %args.state_dir.display(),
-        config = reloader.file(), "{} started", names.program
+        "{} started", names.program
     );
-    tokio::spawn(announce(supervisor.clone()));
+    if let Some(file) = reloader.file() {
+        info!(file, "settings were read from a file");
+    }
     let telemetry = Telemetry::new(supervisor.clone(), &args, names);
-    let mut sockets = vec![listener.path()];
-    sockets.extend(serve_telemetry(&telemetry, &args).await?);
+    telemetry.spawn(&args);
+    for (listener, pages) in pages {
+        tokio::spawn(telemetry::serve(listener, pages, telemetry.clone()));
+    }
+    tokio::spawn(announce(supervisor.clone()));
 
     let is_tcp = matches!(listener, Listener::Tcp(_));
     let services = Server::builder()
@@ -93,18 +104,15 @@ fn options(args: &Args, state: StateDir) -> Options {
     }
 }
 
-/// Begins to serve, send and log figures, as the flags say; returns the paths of sockets that were made for it.
-async fn serve_telemetry(telemetry: &Telemetry, args: &Args) -> Result<Vec<Option<PathBuf>>, Error> {
-    telemetry.spawn(args);
-    let mut sockets = Vec::new();
+/// Opens what the flags say for metrics and debug pages.
+async fn listen_for_pages(args: &Args) -> Result<Vec<(Listener, Pages)>, Error> {
+    let mut listeners = Vec::new();
     for (address, pages) in [(&args.metrics_address, Pages::Metrics), (&args.pprof_address, Pages::All)] {
         let Some(address) = address.as_deref().filter(|address| !address.is_empty()) else { continue };
-        let listener = listen_for_telemetry(address).await?;
+        listeners.push((listen_for_telemetry(address).await?, pages));
         info!(address, "serving {}", if pages == Pages::All { "/debug/ and /metrics" } else { "/metrics" });
-        sockets.push(listener.path());
-        tokio::spawn(telemetry::serve(listener, pages, telemetry.clone()));
     }
-    Ok(sockets)
+    Ok(listeners)
 }
 
 /// Whoever can connect is root on this host.

@@ -25,20 +25,20 @@ impl Tls {
     pub(crate) fn of(args: &Args) -> Result<Option<Self>, Error> {
         let (Some(cert), Some(key)) = (&args.tls_cert, &args.tls_key) else { return Ok(None) };
         let chain = certificates(cert)?;
-        let private = PrivateKeyDer::from_pem_file(key).map_err(|reason| bad(key, reason))?;
+        let private = PrivateKeyDer::from_pem_file(key).map_err(|reason| bad(key, &reason))?;
         let builder = ServerConfig::builder();
         let builder = match &args.tls_client_ca {
             Some(authorities) => {
                 let mut roots = RootCertStore::empty();
                 for certificate in certificates(authorities)? {
-                    roots.add(certificate).map_err(|reason| bad(authorities, reason))?;
+                    roots.add(certificate).map_err(|reason| bad(authorities, &reason))?;
                 }
                 let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
-                builder.with_client_cert_verifier(verifier.map_err(|reason| bad(authorities, reason))?)
+                builder.with_client_cert_verifier(verifier.map_err(|reason| bad(authorities, &reason))?)
             }
             None => builder.with_no_client_auth(),
         };
-        let mut config = builder.with_single_cert(chain, private).map_err(|reason| bad(cert, reason))?;
+        let mut config = builder.with_single_cert(chain, private).map_err(|reason| bad(cert, &reason))?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         let acceptor = TlsAcceptor::from(Arc::new(config));
         Ok(Some(Self { acceptor, proves_clients: args.tls_client_ca.is_some() }))
@@ -58,12 +58,12 @@ impl Tls {
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
-        Ok(certificates) if certificates.is_empty() => Err(bad(path, "there is no certificate in it")),
+        Ok(certificates) if certificates.is_empty() => Err(bad(path, &"there is no certificate in it")),
         Ok(certificates) => Ok(certificates),
-        Err(reason) => Err(bad(path, reason)),
+        Err(reason) => Err(bad(path, &reason)),
     }
 }
 
-fn bad(path: &Path, reason: impl ToString) -> Error {
+fn bad(path: &Path, reason: &impl ToString) -> Error {
     Error::Tls { path: path.to_owned(), reason: reason.to_string() }
 }
