@@ -61,9 +61,14 @@ pub(crate) fn exec_request(container: &str, process: &str, args: &[&str]) -> Add
 impl Api {
     /// Connects to a daemon.
     pub(crate) fn connect(daemon: &Daemon) -> Self {
+        Self::connect_to(&daemon.address())
+    }
+
+    /// Connects to whoever listens at an address.
+    pub(crate) fn connect_to(address: &str) -> Self {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = Arc::new(runtime.worker_threads(1).enable_all().build().unwrap());
-        let channel = within(&runtime, "connect", SOON, client::connect(&daemon.address())).unwrap();
+        let channel = within(&runtime, "connect", SOON, client::connect(address)).unwrap();
         Self { runtime, channel }
     }
 
