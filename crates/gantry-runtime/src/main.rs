@@ -37,6 +37,7 @@ mod user;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    protection::anticipate();
     let cli = args::Cli::read();
     trace::install(cli.global.debug);
     if std::env::current_dir().is_err() {

@@ -21,6 +21,16 @@ use crate::sys;
 
 const SELF: &str = "/proc/self/exe";
 
+/// Does what [`ensure`] does before the command line is understood, if it looks like that of a command that will call it.
+/// Understanding it once is enough; and where the look deceives, an execve more does no harm.
+pub(crate) fn anticipate() {
+    let enters = |argument: std::ffi::OsString| matches!(argument.to_str(), Some("create" | "run" | "exec"));
+    if env::args_os().skip(1).any(enters) {
+        // What is wrong shows when the command calls for it.
+        let _ = ensure();
+    }
+}
+
 /// Makes sure that this process does not run from a file that can be written. Executes itself anew for that if it has to,
 /// in which case it does not return.
 pub(crate) fn ensure() -> Result<()> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{Process, Spec};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -39,6 +39,8 @@ pub(crate) struct Mode {
 /// A container just created.
 pub(crate) struct Created {
     pub(crate) container: Container,
+    /// Its configuration.
+    pub(crate) spec: Spec,
     pub(crate) launched: Launched,
     /// Where its terminal comes from, in the foreground.
     pub(crate) terminal: Option<OwnedFd>,
@@ -100,6 +102,7 @@ fn build(
         rootfs::ensure_directory(&bundle.rootfs, process.cwd(), bundle.spec.linux().as_ref())?;
     }
     let (console, terminal) = Console::split(console);
+    let spec = bundle.spec.clone();
     let launched = Launch {
         id: args.id.as_str(),
         role: Role::Init,
@@ -127,5 +130,5 @@ fn build(
         Ok(terminal)
     };
     let terminal = finish().inspect_err(|_| kill_and_reap(launched.process))?;
-    Ok(Created { container: Container { dir: dir.clone(), record }, launched, terminal })
+    Ok(Created { container: Container { dir: dir.clone(), record }, spec, launched, terminal })
 }

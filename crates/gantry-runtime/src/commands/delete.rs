@@ -41,14 +41,13 @@ fn delete(store: &Store, id: &ContainerId, force: bool) -> Result<()> {
         _ if force => end(&container)?,
         status => return Err(Error::CannotDelete { id: id.to_string(), status }),
     }
-    destroy(&container)
+    destroy(&container, &container.config()?)
 }
 
 /// Removes what a container holds whose first process has ended.
-pub(crate) fn destroy(container: &Container) -> Result<()> {
-    let spec = container.config()?;
-    let cgroup = Cgroup::of_spec(&spec, &container.dir.id)?;
-    if !has_own_pids(&spec) {
+pub(crate) fn destroy(container: &Container, spec: &Spec) -> Result<()> {
+    let cgroup = Cgroup::of_spec(spec, &container.dir.id)?;
+    if !has_own_pids(spec) {
         cgroup.kill_all()?;
     }
     cgroup.remove()?;

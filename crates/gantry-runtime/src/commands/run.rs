@@ -19,7 +19,7 @@ pub(crate) fn run(store: &Store, args: &Run) -> Result<ExitCode> {
     let mut created = create(store, &args.create, &mode)?;
     if let Err(error) = started(&mut created) {
         kill_and_reap(created.launched.process);
-        let _ = delete::destroy(&created.container);
+        let _ = delete::destroy(&created.container, &created.spec);
         return Err(error);
     }
     let Some(foreground) = foreground else { return Ok(ExitCode::SUCCESS) };
@@ -28,7 +28,7 @@ pub(crate) fn run(store: &Store, args: &Run) -> Result<ExitCode> {
         kill_and_reap(created.launched.process);
     }
     if !args.keep {
-        delete::destroy(&created.container)?;
+        delete::destroy(&created.container, &created.spec)?;
     }
     status
 }
@@ -38,7 +38,7 @@ fn started(created: &mut Created) -> Result<()> {
     let id = created.container.id();
     created.launched.wait_for_exec(&id)?;
     let state = hooks::state(&created.container.record, Status::Running);
-    match created.container.config()?.hooks() {
+    match created.spec.hooks() {
         Some(hooks) => hooks::run(&id, "poststart", hooks.poststart().as_ref(), &state),
         None => Ok(()),
     }

@@ -77,7 +77,8 @@ impl Init<'_> {
         devices::reopen_null(&root)?;
         proc::set_parameters(linux.sysctl().as_ref())?;
         if let Some(socket) = self.console {
-            terminal::open(&root, socket)?;
+            let user = self.spec.process().as_ref().map_or(0, |process| process.user().uid());
+            terminal::open(&root, socket, user)?;
         }
         let read_only = MountChange { set: libc::MOUNT_ATTR_RDONLY, ..MountChange::default() };
         if dev_read_only {

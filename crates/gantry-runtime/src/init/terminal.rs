@@ -5,7 +5,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::pty::OpenptFlags;
 
@@ -22,9 +22,9 @@ const PTMX: (u32, u32) = (5, 2);
 const PTMX_FILE: u64 = 2;
 const FAR_MAJOR: u32 = 136;
 
-/// Opens a terminal, makes it the standard streams of this process and sends its master away. It becomes the
+/// Opens a terminal for a user, makes it the standard streams of this process and sends its master away. It becomes the
 /// controlling terminal once this process leads a session.
-pub(crate) fn open(root: &Root, socket: BorrowedFd<'_>) -> Result<()> {
+pub(crate) fn open(root: &Root, socket: BorrowedFd<'_>, user: u32) -> Result<()> {
     let path = Path::new("/dev/pts/ptmx");
     let found = root.find(path, OFlags::NOFOLLOW).map_err(failed("find", path))?;
     check(&found, "/dev/pts/ptmx", |stat| {
@@ -39,6 +39,9 @@ pub(crate) fn open(root: &Root, socket: BorrowedFd<'_>) -> Result<()> {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let far = rustix::pty::ioctl_tiocgptpeer(&near, flags).map_err(failed("open the terminal of", path))?;
     check(&far, "the terminal", |stat| rustix::fs::major(stat.st_rdev) == FAR_MAJOR)?;
+    // The group is the mount's (gid=5) and stays.
+    rustix::fs::fchown(&far, Some(Uid::from_raw(user)), None)
+        .map_err(failed("give the terminal of", path))?;
     mount_console(root, &far)?;
     console::send(socket, &near).map_err(failed("send the terminal of", path))?;
     rustix::stdio::dup2_stdin(&far)

@@ -214,11 +214,12 @@ impl Launch<'_> {
             self.serve(pid, &mut main_receiver, &mut init_sender)?;
             Ok(process)
         });
-        let _ = (init_sender.close(), main_receiver.close());
+        let ended = launched.is_err().then(|| rustix::process::kill_process(pid, Signal::KILL));
+        // Only now, so that a child that waits here says nothing of its own about it.
+        let _ = (ended, init_sender.close(), main_receiver.close());
         match launched {
             Ok(process) => Ok(Launched { process, report: reader }),
             Err(error) => {
-                let _ = rustix::process::kill_process(pid, Signal::KILL);
                 let status = reap(pid);
                 let reason = reader.read_to_end().unwrap_or_default();
                 Err(self.explain(error, reason, status))
@@ -250,6 +251,8 @@ impl Launch<'_> {
     /// The child's own words if it said any; else what was seen of its end.
     fn explain(&self, error: Error, reason: String, status: Option<WaitStatus>) -> Error {
         let reason = match error {
+            // The child can only say that it was left.
+            hook @ Error::Hook { .. } => return hook,
             _ if !reason.is_empty() => reason,
             Error::Launch { reason, .. } => {
                 let killed = status.and_then(WaitStatus::terminating_signal).filter(|s| *s != libc::SIGKILL);

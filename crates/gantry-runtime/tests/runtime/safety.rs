@@ -83,9 +83,15 @@ fn the_runtimes_binary_cannot_be_overwritten_from_inside() {
     let (id, binary) = (sandbox.id(), sandbox.path("gantry-runtime"));
     fs::copy(env!("CARGO_BIN_EXE_gantry-runtime"), &binary).unwrap();
     let run = |args: &[&str]| {
-        let status =
-            std::process::Command::new(&binary).arg("--root").arg(sandbox.state_dir()).args(args).status();
-        assert!(status.unwrap().success());
+        let status = loop {
+            let mut command = std::process::Command::new(&binary);
+            match command.arg("--root").arg(sandbox.state_dir()).args(args).status() {
+                // Another test has just forked and holds the copy open for writing until its execve.
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {}
+                status => break status.unwrap(),
+            }
+        };
+        assert!(status.success());
     };
     run(&["create", "-b", sandbox.bundle().to_str().unwrap(), &id]);
     // What waits for the start is still the runtime. Somebody inside keeps its link open until it has gone on.
