@@ -31,8 +31,8 @@ const THAWED_KILL_LIMIT: Duration = Duration::from_secs(30);
 const SUCCESSOR_LIMIT: Duration = Duration::from_secs(10);
 /// New shims for one process in a daemon's life.
 const MAX_SUCCESSORS: u32 = 100;
-/// How long whoever adopted an orphan may take to reap it.
-const REAP_LIMIT: Duration = Duration::from_secs(1);
+/// How long whoever adopted an orphan may take to reap it. Many a pid 1 only looks every other second.
+const REAP_LIMIT: Duration = Duration::from_secs(10);
 
 /// The right to wait for one process's end.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) struct Holders {
     /// Standard input, open for writing: without it the process would read end of file.
     stdin: Mutex<Option<OwnedFd>>,
-    /// Standard output and error, open for reading: without them the process's writes would fail.
+    /// Standard output and error, open for reading: without them the process's (or its shim's) writes would fail.
     _outputs: Vec<OwnedFd>,
     /// The terminal's master side.
     terminal: Option<OwnedFd>,
@@ -28,7 +28,8 @@ impl Holders {
         let open = |path: &str, access| fifo::open(Path::new(path), access).ok();
         let stdin = Mutex::new(open(&record.stdin, OFlags::RDWR));
         if record.terminal() {
-            let _outputs = open(&record.stdout, OFlags::RDONLY).into_iter().collect();
+            // For writing too: the shim alone writes there, and its client must not read end of file.
+            let _outputs = open(&record.stdout, OFlags::RDWR).into_iter().collect();
             return Self { stdin, _outputs, terminal: shim.and_then(terminal_of) };
         }
         let outputs = [&record.stdout, &record.stderr];

@@ -14,8 +14,8 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// How long the new parent may take to reap it.
-const REAP_LIMIT: Duration = Duration::from_secs(2);
+/// How long the new parent may take to reap it. Many a pid 1 only looks every other second.
+const REAP_LIMIT: Duration = Duration::from_secs(10);
 
 /// Such a process.
 pub(crate) struct Orphan {
