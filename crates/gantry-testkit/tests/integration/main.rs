@@ -35,3 +35,4 @@ mod engine_failpoints;
 mod engine_processes;
 mod engine_resources;
 mod engine_restore;
+mod engine_shim_death;

@@ -1,0 +1,201 @@
+//! A shim is killed beside its process: by default the process is killed too, with `--on-shim-death=adopt` it lives on
+//! as if nothing had been.
+
+use crate::support::{
+    Api, KILLED, SIGKILL, SOON, UNKNOWN, assert_starts_and_exits_match, each_runtime, exec_request,
+    host_process, shim_of,
+};
+use gantry_api::types::{AddProcessRequest, UpdateProcessRequest};
+use gantry_testkit::{Bundle, Daemon, DaemonOptions, Leaks, Lines, Process, Runtime, StdioFifos, wait_for};
+use rustix::process::Signal;
+use std::fs;
+
+each_runtime!(
+    killed_with_its_shim,
+    adopted_with_its_streams,
+    adopted_with_its_terminal,
+    an_adopted_exec_and_its_container,
+);
+
+fn adopting(runtime: Runtime) -> DaemonOptions {
+    DaemonOptions::new(runtime).arg("--on-shim-death=adopt")
+}
+
+/// The status of a process that lost its shim: before Linux 6.15 nobody can tell.
+fn status_if_told(status: u32) -> u32 {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers =
+        release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+    if version >= (6, 15) {
+        return status;
+    }
+    println!(
+        "Linux {} does not tell the status of a process that is no child: expecting {UNKNOWN}",
+        release.trim()
+    );
+    UNKNOWN
+}
+
+/// Kills a shim and waits for its successor, which stands in the same folder.
+fn replace_shim(daemon: &Daemon, shim: &Process) -> Process {
+    let folder = fs::read_link(format!("/proc/{}/cwd", shim.pid)).unwrap();
+    shim.signal(Signal::KILL);
+    wait_for("a new shim in the place of the killed one", SOON, || {
+        daemon.scratch().processes().into_iter().find(|process| {
+            process.pid != shim.pid
+                && process.command.contains("gantry-shim --adopt")
+                && fs::read_link(format!("/proc/{}/cwd", process.pid)).is_ok_and(|cwd| cwd == folder)
+        })
+    })
+}
+
+fn killed_with_its_shim(runtime: Runtime) {
+    let daemon = Daemon::start(DaemonOptions::new(runtime));
+    let leaks = Leaks::snapshot(daemon.scratch());
+    let bundle = daemon.bundle().args(["sleep", "1000"]).build();
+    let api = Api::connect(&daemon);
+    let mut events = api.events();
+    let exec = || host_process(api.add_process(exec_request(bundle.id(), "e1", &["sleep", "1000"])).unwrap());
+    for paused in [false, true] {
+        let init = api.run(&bundle);
+        let first = exec();
+        shim_of(&first).signal(Signal::KILL);
+        assert_eq!(events.exit_of(bundle.id(), "e1"), KILLED);
+        assert!(init.is_alive() && !first.is_alive());
+
+        let second = exec();
+        api.set_paused(bundle.id(), paused)
+            .or_else(|error| if paused { Err(error) } else { Ok(()) })
+            .unwrap();
+        shim_of(&init).signal(Signal::KILL);
+        let told = events.up_to_exit_of(bundle.id(), "init");
+        let exits: Vec<_> = told.iter().filter(|key| key.0 == "exit").map(|key| (&*key.2, key.3)).collect();
+        assert_eq!(exits, [("e1", KILLED), ("init", KILLED)]);
+        assert!(!init.is_alive() && !second.is_alive());
+        leaks.assert_clean();
+    }
+}
+
+/// Lines `n 1`, `n 2` and so on in between others.
+struct Numbers {
+    lines: Lines,
+    last: u32,
+}
+
+impl Numbers {
+    /// The next line that is none of the numbers; these are all there.
+    fn next_other(&mut self) -> Option<String> {
+        loop {
+            let line = self.lines.next(SOON)?;
+            let Some(number) = line.strip_prefix("n ") else { return Some(line) };
+            assert_eq!(number.parse(), Ok(self.last + 1), "a gap in the output");
+            self.last += 1;
+        }
+    }
+
+    /// Reads a good number of numbers.
+    fn go_on(&mut self) {
+        for _ in 0..20 {
+            let line = self.lines.next(SOON).unwrap();
+            assert_eq!(line, format!("n {}", self.last + 1), "a gap in the output");
+            self.last += 1;
+        }
+    }
+}
+
+fn adopted_with_its_streams(runtime: Runtime) {
+    let mut daemon = Daemon::start(adopting(runtime));
+    let leaks = Leaks::snapshot(daemon.scratch());
+    let script = "(n=0; while :; do n=$((n + 1)); echo n $n; sleep 0.005; done) & \
+                  while read line; do echo got $line; done; kill $!; exit 42";
+    let bundle = daemon.bundle().shell(script).build();
+    let id = bundle.id();
+    let stdio = StdioFifos::create(&bundle.path().join("io"), "init");
+    let mut output = Numbers { lines: stdio.stdout.lines(), last: 0 };
+    let api = Api::connect(&daemon);
+    let init = host_process(api.create_with(&bundle, &stdio).unwrap().processes[0].system_pid);
+    output.go_on();
+
+    // More than once, the successor's as well as the first one's.
+    let mut shim = shim_of(&init);
+    for round in ["one", "two", "three"] {
+        shim = replace_shim(&daemon, &shim);
+        output.go_on();
+        stdio.stdin.write(&format!("{round}\n"));
+        assert_eq!(output.next_other(), Some(format!("got {round}")));
+        let mut events = api.events();
+        api.add_process(exec_request(id, round, &["sh", "-c", "exit 5"])).unwrap();
+        assert_eq!(events.exit_of(id, round), 5);
+    }
+    daemon.kill_hard();
+    daemon.restart();
+    let api = Api::connect(&daemon);
+    assert_eq!(api.find(id).unwrap().0, "running");
+    replace_shim(&daemon, &shim);
+    output.go_on();
+    stdio.stdin.write("four\n");
+    assert_eq!(output.next_other().as_deref(), Some("got four"));
+
+    let mut events = api.events();
+    let (id, pid) = (id.to_owned(), "init".to_owned());
+    api.update_process(UpdateProcessRequest { id, pid, close_stdin: true, width: 0, height: 0 }).unwrap();
+    assert_eq!(events.exit_of(bundle.id(), "init"), status_if_told(42));
+    assert_eq!(output.next_other(), None, "the output ends with the container");
+    assert_starts_and_exits_match(&api.stored_events(None));
+    leaks.assert_clean();
+}
+
+fn adopted_with_its_terminal(runtime: Runtime) {
+    let daemon = Daemon::start(adopting(runtime));
+    let leaks = Leaks::snapshot(daemon.scratch());
+    let script = "stty -echo; trap 'stty size' WINCH; echo ready; \
+                  while :; do read line && { echo got $line; test $line = end && exit 42; }; done";
+    let bundle = daemon.bundle().shell(script).terminal(true).build();
+    let stdio = StdioFifos::create(&bundle.path().join("io"), "init");
+    let output = stdio.stdout.lines();
+    let api = Api::connect(&daemon);
+    let mut events = api.events();
+    let init = host_process(api.create_with(&bundle, &stdio).unwrap().processes[0].system_pid);
+    assert_eq!(output.next(SOON).as_deref(), Some("ready"));
+    let mut shim = shim_of(&init);
+    for (round, width) in [("one", 101), ("two", 102)] {
+        shim = replace_shim(&daemon, &shim);
+        assert!(init.is_alive(), "its terminal must not hang up");
+        stdio.stdin.write(&format!("{round}\n"));
+        assert_eq!(output.next(SOON), Some(format!("got {round}")));
+        let (id, pid) = (bundle.id().to_owned(), "init".to_owned());
+        let resize = UpdateProcessRequest { id, pid, close_stdin: false, width, height: 33 };
+        api.update_process(resize).unwrap();
+        assert_eq!(output.next(SOON), Some(format!("33 {width}")));
+    }
+    stdio.stdin.write("end\n");
+    assert_eq!(output.next(SOON).as_deref(), Some("got end"));
+    assert_eq!(events.exit_of(bundle.id(), "init"), status_if_told(42));
+    assert_eq!(output.next(SOON), None);
+    leaks.assert_clean();
+}
+
+fn an_adopted_exec_and_its_container(runtime: Runtime) {
+    let daemon = Daemon::start(adopting(runtime));
+    let leaks = Leaks::snapshot(daemon.scratch());
+    let bundle: Bundle = daemon.bundle().args(["sleep", "1000"]).build();
+    let api = Api::connect(&daemon);
+    let mut events = api.events();
+    let init = api.run(&bundle);
+    let stdio = StdioFifos::create(&bundle.path().join("io"), "e1");
+    let request = exec_request(bundle.id(), "e1", &["sh", "-c", "read line; exit 43"]);
+    let request = AddProcessRequest { stdin: stdio.stdin.text(), ..request };
+    let exec = host_process(api.add_process(request).unwrap());
+    // Frozen at that moment or not.
+    api.set_paused(bundle.id(), true).unwrap();
+    replace_shim(&daemon, &shim_of(&exec));
+    replace_shim(&daemon, &shim_of(&init));
+    assert_eq!(api.find(bundle.id()).unwrap().0, "paused");
+    api.set_paused(bundle.id(), false).unwrap();
+    stdio.stdin.write("go\n");
+    assert_eq!(events.exit_of(bundle.id(), "e1"), status_if_told(43));
+    api.signal(bundle.id(), "init", SIGKILL).unwrap();
+    assert_eq!(events.exit_of(bundle.id(), "init"), status_if_told(KILLED));
+    leaks.assert_clean();
+}
