@@ -17,6 +17,7 @@ mod bad_input;
 mod bundles;
 mod cli_inspect;
 mod cli_update;
+mod containerd_suite;
 mod ctr;
 mod daemon_clients;
 mod daemon_config;

@@ -2,6 +2,7 @@
 
 mod api;
 mod engine;
+pub(crate) mod old_client;
 
 pub(crate) use api::{Api, Events, create_request, exec_request};
 pub(crate) use engine::{
