@@ -9,12 +9,12 @@ use oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec};
 use crate::args::Exec;
 use crate::bundle;
 use crate::cgroup::Cgroup;
-use crate::console::{Console, Terminal};
+use crate::console::Console;
 use crate::error::{Error, Result, file};
 use crate::foreground::Foreground;
 use crate::launch::namespaces::Joined;
 use crate::launch::report::Channel;
-use crate::launch::{Launch, Role, kill_and_reap};
+use crate::launch::{Launch, Role, kill_and_reap, notify};
 use crate::store::{Container, Status, Store};
 use crate::{hooks, ids, legacy, pid_file, protection};
 
@@ -62,20 +62,30 @@ pub(crate) fn run(store: &Store, args: &Exec) -> Result<ExitCode> {
         no_pivot: false,
         new_keyring: true,
         notify_socket: notify_socket.clone(),
-        start_now: true,
+        start_now: terminal.is_none(),
         report: Channel::Pipe,
     }
     .launch();
+    let started = launched.and_then(|launched| {
+        let Some(terminal) = terminal else { return Ok((launched, None)) };
+        // The terminal belongs to the user of the process before the command runs.
+        let delivered = terminal.deliver().and_then(|master| {
+            notify(&notify_socket, args.id.as_str())?;
+            Ok(master)
+        });
+        let master = delivered.inspect_err(|_| kill_and_reap(launched.process))?;
+        Ok((launched, master))
+    });
     let _ = fs::remove_file(&notify_socket);
-    let mut launched = launched?;
+    let (mut launched, terminal) = started?;
     launched.wait_for_exec(args.id.as_str())?;
     let finish = || {
         if let Some(path) = &args.pid_file {
             pid_file::write(path, launched.process.pid)?;
         }
-        Ok(terminal.map(Terminal::deliver).transpose()?.flatten())
+        Ok(())
     };
-    let terminal = finish().inspect_err(|_| kill_and_reap(launched.process))?;
+    finish().inspect_err(|_| kill_and_reap(launched.process))?;
     match foreground {
         None => Ok(ExitCode::SUCCESS),
         Some(foreground) => {

@@ -183,3 +183,10 @@ fn what_is_asked_for_as_text_is_printed_and_nothing_else() {
     assert_eq!(features["linux"]["cgroup"]["systemd"], false);
     assert_eq!(sandbox.run(&["list", "--format", "json"]).ok(), "[]\n");
 }
+
+#[test]
+fn the_loopback_interface_of_a_new_network_is_up() {
+    let Some(sandbox) = Sandbox::new(&["cat", "/sys/class/net/lo/flags"]) else { return };
+    // IFF_UP and IFF_LOOPBACK.
+    assert_eq!(sandbox.run_container().ok(), "0x9\n");
+}

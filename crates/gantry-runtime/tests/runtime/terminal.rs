@@ -90,6 +90,20 @@ fn the_terminal_belongs_to_the_user_of_the_process() {
 }
 
 #[test]
+fn the_terminal_of_an_exec_belongs_to_its_user_before_it_runs() {
+    let Some(sandbox) = Sandbox::new(&["sleep", "1000"]) else { return };
+    let id = sandbox.id();
+    sandbox.create(&id).ok();
+    sandbox.run(&["start", &id]).ok();
+    let script = "terminal=$(readlink /proc/self/fd/0); stat -c %u $terminal; echo reopened > $terminal";
+    for _ in 0..5 {
+        let printed = sandbox.run(&["exec", "--tty", "--user", "1000:1000", &id, "sh", "-c", script]).ok();
+        assert_eq!(printed, "1000\r\nreopened\r\n");
+    }
+    sandbox.end(&id);
+}
+
+#[test]
 fn in_the_foreground_the_terminal_is_served() {
     let Some(sandbox) = Sandbox::new(&["sh", "-c", "readlink /proc/self/fd/1; exit 3"]) else { return };
     sandbox.configure(|config| config["process"]["terminal"] = true.into());
