@@ -69,6 +69,10 @@ fn check(spec: &Spec) -> std::result::Result<(), String> {
     if linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()) {
         return unsupported("linux.netDevices");
     }
+    if !linux.namespaces().iter().flatten().any(|ns| ns.typ() == LinuxNamespaceType::Mount) {
+        // Its mounts would be the host's.
+        return unsupported("a container without a mount namespace");
+    }
     if linux.intel_rdt().is_some() {
         return unsupported("linux.intelRdt");
     }

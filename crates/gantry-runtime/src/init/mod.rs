@@ -56,23 +56,20 @@ impl Init<'_> {
     /// Builds it. Afterwards this process is inside, with all its privileges still.
     pub(crate) fn build(&self, to_parent: &mut MainSender, from_parent: &mut InitReceiver) -> Result<()> {
         let linux = self.spec.linux().clone().unwrap_or_default();
-        let has = |kind| linux.namespaces().iter().flatten().any(|ns| ns.typ() == kind);
+        let cgroup_namespace =
+            linux.namespaces().iter().flatten().any(|ns| ns.typ() == LinuxNamespaceType::Cgroup);
         // Modes of what is created are meant as they stand.
         let umask = rustix::process::umask(Mode::empty());
         namespaces::enter(self.spec, &linux)?;
-        let mut dev_read_only = false;
-        if has(LinuxNamespaceType::Mount) {
-            pivot::prepare(self.rootfs, linux.rootfs_propagation().as_deref())?;
-            let root = Root::open(self.rootfs)?;
-            dev_read_only = mounts::mount_all(self, &root, has(LinuxNamespaceType::Cgroup))?;
-            devices::create(self.spec, &linux, &root)?;
-            self.hooks(to_parent, from_parent)?;
-            pivot::enter(&root, self.rootfs, self.no_pivot, linux.rootfs_propagation().as_deref())?;
-        } else {
-            self.hooks(to_parent, from_parent)?;
-            rustix::process::chroot(self.rootfs).map_err(mount("change the root to", self.rootfs))?;
-            rustix::process::chdir("/").map_err(mount("change to", "/"))?;
-        }
+        pivot::prepare(self.rootfs, linux.rootfs_propagation().as_deref())?;
+        let root = Root::open(self.rootfs)?;
+        let dev_read_only = mounts::mount_all(self, &root, cgroup_namespace)?;
+        devices::create(self.spec, &linux, &root)?;
+        // But hooks get the caller's mask.
+        rustix::process::umask(umask);
+        self.hooks(to_parent, from_parent)?;
+        rustix::process::umask(Mode::empty());
+        pivot::enter(&root, self.rootfs, self.no_pivot, linux.rootfs_propagation().as_deref())?;
         let root = Root::open(Path::new("/"))?;
         devices::reopen_null(&root)?;
         proc::set_parameters(linux.sysctl().as_ref())?;
