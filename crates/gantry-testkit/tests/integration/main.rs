@@ -19,6 +19,7 @@ mod cli_inspect;
 mod cli_update;
 mod containerd_suite;
 mod ctr;
+mod dockerd;
 mod daemon_clients;
 mod daemon_config;
 mod daemon_telemetry;
