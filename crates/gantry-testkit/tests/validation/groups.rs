@@ -678,7 +678,7 @@ fn refusals() -> Vec<Batch> {
             row("process.args names no command", |c| c["process"]["args"] = json!(["NoSuchFile"])),
             row("process.args names a directory", |c| c["process"]["args"] = json!(["/etc"])),
             row("process.args names a file that is not executable", |c| {
-                c["process"]["args"] = json!(["/etc/passwd"])
+                c["process"]["args"] = json!(["/etc/passwd"]);
             }),
             row("process.cwd is relative", |c| c["process"]["cwd"] = json!("usr")),
             row("process.cwd is a file", |c| c["process"]["cwd"] = json!("/etc/passwd")),
@@ -687,33 +687,33 @@ fn refusals() -> Vec<Batch> {
             row("root is missing", |c| drop(c.as_object_mut().unwrap().remove("root"))),
             row("root.path is missing on disk", |c| c["root"]["path"] = json!("nowhere")),
             row("an rlimit above its hard limit", |c| {
-                c["process"]["rlimits"] = json!([{"type": "RLIMIT_NOFILE", "soft": 9, "hard": 5}])
+                c["process"]["rlimits"] = json!([{"type": "RLIMIT_NOFILE", "soft": 9, "hard": 5}]);
             }),
             row("an unknown rlimit", |c| {
-                c["process"]["rlimits"] = json!([{"type": "RLIMIT_NONE", "soft": 5, "hard": 5}])
+                c["process"]["rlimits"] = json!([{"type": "RLIMIT_NONE", "soft": 5, "hard": 5}]);
             }),
             row("an unknown namespace", |c| push("/linux/namespaces", json!({"type": "none"}))(c)),
             row("a namespace twice", |c| push("/linux/namespaces", json!({"type": "pid"}))(c)),
             row("a namespace path that is missing", |c| {
-                c["linux"]["namespaces"][2]["path"] = json!("/nowhere")
+                c["linux"]["namespaces"][2]["path"] = json!("/nowhere");
             }),
             row("a namespace path of another kind", |c| {
-                c["linux"]["namespaces"][2]["path"] = json!(format!("/proc/{}/ns/uts", std::process::id()))
+                c["linux"]["namespaces"][2]["path"] = json!(format!("/proc/{}/ns/uts", std::process::id()));
             }),
             row("a bind source that is missing", |c| {
                 push(
                     "/mounts",
                     json!({"destination": "/y", "type": "bind", "source": "/nowhere", "options": ["bind"]}),
-                )(c)
+                )(c);
             }),
             row("an unknown file system", |c| {
-                push("/mounts", json!({"destination": "/y", "type": "nofs", "source": "x"}))(c)
+                push("/mounts", json!({"destination": "/y", "type": "nofs", "source": "x"}))(c);
             }),
             row("an unknown mount option", |c| {
                 push(
                     "/mounts",
                     json!({"destination": "/y", "type": "tmpfs", "source": "x", "options": ["nooption"]}),
-                )(c)
+                )(c);
             }),
             Row::new("(refused or not)", "a bind mount over /proc", "", bind("/proc")),
             Row::new("(refused or not)", "a bind mount over /proc/self", "", bind("/proc/self")),
@@ -723,11 +723,11 @@ fn refusals() -> Vec<Batch> {
             row("a kernel parameter of the host", |c| c["linux"]["sysctl"]["vm.swappiness"] = json!("60")),
             row("a kernel parameter that is missing", |c| c["linux"]["sysctl"]["net.none"] = json!("1")),
             row("user mappings without a user namespace", |c| {
-                c["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": 0, "size": 1}])
+                c["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": 0, "size": 1}]);
             }),
             row("an unknown propagation", |c| c["linux"]["rootfsPropagation"] = json!("none")),
             row("an apparmor profile that is missing", |c| {
-                c["process"]["apparmorProfile"] = json!("none-such")
+                c["process"]["apparmorProfile"] = json!("none-such");
             }),
         ],
     )
