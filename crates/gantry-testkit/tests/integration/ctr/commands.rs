@@ -92,10 +92,6 @@ fn a_start_that_fails_has_the_daemons_words() {
 fn a_container_runs_with_runc_unless_told_otherwise() {
     let ctr = Ctr::new();
     let bundle = ctr.daemon.bundle().args(["sleep", "1000"]).build();
-    let start =
-        ["containers", "start", bundle.id(), bundle.path().to_str().unwrap(), "--label", "a=b", "-l", "c"];
-    // No: `-l` and `--label` are two forms of one flag.
-    ctr.run(&start).expect_code(1);
     let start = ["containers", "start", "--label", "a=b", bundle.id(), bundle.path().to_str().unwrap()];
     expect(&ctr.run(&start), 0, "", "");
     let state = &Api::connect(&ctr.daemon).state(bundle.id()).unwrap()[0];
@@ -123,9 +119,7 @@ fn state_is_one_object_without_a_newline() {
     assert!(container["processes"][0]["systemPid"].as_u64() > Some(0));
     assert_eq!(container["pids"], serde_json::json!([container["processes"][0]["systemPid"]]));
     // What is zero or empty is left out.
-    for absent in ["labels", "terminal"] {
-        assert_eq!(container.get(absent), None);
-    }
+    assert_eq!((container.get("labels"), container["processes"][0].get("terminal")), (None, None));
     assert!(state["machine"]["memory"].as_u64() > Some(0) && state["machine"]["cpus"].as_u64() > Some(0));
 
     let one: serde_json::Value =

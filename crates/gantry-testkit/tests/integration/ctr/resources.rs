@@ -1,8 +1,10 @@
 //! What a container may use and uses, and its checkpoints.
 
 use super::{Ctr, NOT_FOUND, expect};
-use gantry_testkit::Bundle;
+use crate::support::{Api, SOON};
+use gantry_testkit::{Bundle, Leaks, finish, wait_for};
 use std::fs;
+use std::process::Command;
 
 /// The content of a file in one of the container's cgroups, whichever of the names it has here.
 fn limit(bundle: &Bundle, names: &[&str]) -> String {
@@ -100,4 +102,41 @@ fn checkpoints_are_listed_and_deleted() {
     expect(&ctr.run(&[&["checkpoints", "delete", bundle.id(), "two"][..], &directory].concat()), 0, "", "");
     assert!(!elsewhere.join("two").exists());
     expect(&ctr.run(&["checkpoints", "delete", "nobody", "one"]), 1, "", NOT_FOUND);
+}
+
+#[test]
+fn a_checkpoint_is_written_and_started_from() {
+    let ctr = Ctr::new();
+    let leaks = Leaks::snapshot(ctr.daemon.scratch());
+    let script = "n=0; while :; do n=$((n + 1)); echo $n >/count; sleep 0.05; done";
+    let bundle = ctr.daemon.bundle().shell(script).build();
+    let count = || fs::read_to_string(bundle.rootfs().join("count")).ok()?.trim().parse::<u32>().ok();
+    let path = bundle.path().to_str().unwrap();
+    let root = format!("--root={}", ctr.daemon.runtime_root().display());
+    let start = |flags: &[&str]| {
+        let start = ["containers", "start", "--runtime-args", &root, bundle.id(), path];
+        ctr.run(&[&start, flags].concat())
+    };
+    let mut events = Api::connect(&ctr.daemon).events();
+    expect(&start(&[]), 0, "", "");
+    wait_for("a count", SOON, || count().filter(|count| *count > 3));
+    let created = ctr.run(&["checkpoints", "create", "--exit", bundle.id(), "saved"]);
+    if created.code() != 0 {
+        let check = finish(Command::new("criu").arg("check"), SOON);
+        assert_ne!(check.code(), 0, "CRIU works here, so this must, too: {created}");
+        assert!(created.stderr.starts_with("[ctr] rpc error: code = 2 desc = "), "{created}");
+        eprintln!("skipped: CRIU does not work on this machine: {}", check.stderr.trim());
+        return;
+    }
+    events.exit_of(bundle.id(), "init");
+    let saved = count().unwrap();
+    expect(&start(&["-c", "saved"]), 0, "", "");
+    wait_for("it to count on", SOON, || count().filter(|count| *count > saved));
+    let header = "NAME                TCP                 UNIX SOCKETS        SHELL\n";
+    let row = format!("{:<20}{:<20}{:<20}false\n", "saved", "false", "false");
+    expect(&ctr.run(&["checkpoints", bundle.id()]), 0, &format!("{header}{row}"), "");
+    expect(&ctr.run(&["checkpoints", "delete", bundle.id(), "saved"]), 0, "", "");
+    expect(&ctr.run(&["containers", "kill", bundle.id(), "-s", "9"]), 0, "", "");
+    assert_eq!(events.exit_of(bundle.id(), "init"), 137);
+    leaks.assert_clean();
 }
