@@ -16,6 +16,21 @@ pub(crate) enum Error {
         /// The kernel's reason.
         source: Errno,
     },
+    /// A path for output begins as a log target but is none.
+    #[error("containerd-shim: {0}")]
+    LogTarget(#[from] gantry_record::container_log::InvalidTarget),
+    /// Both outputs have the same log, with different limits.
+    #[error("containerd-shim: standard output and error have different limits for the log {}", path.display())]
+    TwoLimits {
+        /// The log.
+        path: PathBuf,
+    },
+    /// Another shim appends to the log.
+    #[error("containerd-shim: the log {} is in use by another process", path.display())]
+    LogInUse {
+        /// The log.
+        path: PathBuf,
+    },
     /// A system call failed that has no file as its object.
     #[error("containerd-shim: {step} failed: {}", reason(*source))]
     Setup {

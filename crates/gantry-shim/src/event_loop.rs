@@ -30,6 +30,8 @@ pub(crate) enum Source {
     Input,
     /// The client made room in the process's standard output.
     Output,
+    /// The process wrote to a stream that is logged.
+    Log,
     /// Nobody has a FIFO of the process open for writing any more.
     Hangup,
     /// Somebody read or closed a watched FIFO.

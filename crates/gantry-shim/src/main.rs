@@ -15,6 +15,7 @@ mod contract;
 mod error;
 mod event_loop;
 mod life;
+mod logging;
 mod process;
 mod reaper;
 mod runtime;

@@ -8,6 +8,7 @@ use crate::console;
 use crate::contract::{Folder, ShimLog};
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
+use crate::logging::{Logger, Plan};
 use crate::process::{Orphan, Process};
 use crate::stdio::{Client, Direct, Stdio, Terminal};
 use gantry_record::ProcessRecord;
@@ -17,10 +18,15 @@ pub(super) fn adopt(
     events: &EventLoop,
     folder: &Folder,
     record: &ProcessRecord,
+    plan: Option<Plan>,
     log: &ShimLog,
-) -> Result<Begun> {
-    let orphan = Orphan::find(events, &folder.here)?;
+) -> Result<(Option<Logger>, Begun)> {
+    let process = match folder.here.exit_status()? {
+        Some(status) => Process::Over(status),
+        None => Process::Orphan(Orphan::find(events, &folder.here)?),
+    };
     let mut complain = |error: Error| log.warn(format!("{error}; going on without it"));
+    let logger = plan.and_then(|plan| Logger::again(events, plan).map_err(&mut complain).ok());
     let [stdin, stdout, stderr] = super::paths(record);
     let stdio = if record.terminal() {
         let master = console::inherited()?;
@@ -31,11 +37,10 @@ pub(super) fn adopt(
         Stdio::Terminal(Terminal::new(events, master, client)?)
     } else {
         let how = super::how(record, false);
-        let mut streams = Direct::again([stdin, stdout, stderr], how, orphan.pidfd(), &mut complain);
+        let mut streams = Direct::again([stdin, stdout, stderr], how, process.pidfd(), &mut complain);
         streams.process_exists();
         Stdio::Direct(streams)
     };
-    let process = Process::Orphan(orphan);
     let kind = Kind::of(record, &process);
-    Ok(Begun { process, stdio, kind })
+    Ok((logger, Begun { process, stdio, kind }))
 }

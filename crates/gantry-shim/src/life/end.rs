@@ -9,6 +9,7 @@ use super::{Kind, Shim, earlier};
 use crate::contract::StartMarker;
 use crate::error::Result;
 use crate::event_loop::{EventLoop, Ready, Source};
+use crate::logging::Logger;
 use crate::process::Ended;
 use crate::reaper;
 use crate::runtime::Outcome;
@@ -38,7 +39,8 @@ impl Shim<'_> {
     /// Ends after the process has.
     pub(super) fn end(self, ended: &Ended) -> Result<()> {
         // What the process itself is needed for is over.
-        let Self { log, folder, exit, control, events, driver, process: _, stdio, kind, cgroup } = self;
+        let Self { log, folder, exit, control, events, driver, process: _, stdio, mut logger, kind, cgroup } =
+            self;
         if let Some(remark) = ended.remark {
             log.warn(remark);
         }
@@ -67,15 +69,18 @@ impl Shim<'_> {
         }
         let settling = Settling { events: &events, kind, begun: Instant::now() };
         let rest = match stdio {
-            Stdio::Direct(streams) => Rest::Fifos(settling.direct(streams)?),
+            Stdio::Direct(streams) => Rest::Fifos(settling.direct(streams, logger.as_mut())?),
             Stdio::Terminal(mut terminal) => {
-                settling.terminal(&mut terminal)?;
+                settling.terminal(&mut terminal, logger.as_mut())?;
                 if let Some(error) = terminal.take_loss() {
                     log.warn(format!("output of the terminal was lost: {error}"));
                 }
                 Rest::Terminal(terminal)
             }
         };
+        for complaint in logger.map(Logger::finish).unwrap_or_default() {
+            log.warn(complaint);
+        }
         settling.orphans()?;
         let marker = settling.start()?;
         if kind != Kind::Exec {
@@ -140,24 +145,34 @@ impl Settling<'_> {
         Ok(Some(marker))
     }
 
-    fn direct(&self, streams: Direct) -> Result<Writers> {
+    fn direct(&self, streams: Direct, mut logger: Option<&mut Logger>) -> Result<Writers> {
         let mut writers = Writers::new(streams.into_outputs())?;
         // Where a client that also writes can't be told from those that matter, not even an exec waits for ever.
         let limit = if writers.can_tell() { self.limit() } else { Some(self.begun + REST_LIMIT) };
+        if let Some(logger) = logger.as_mut().filter(|_| !writers.can_tell()) {
+            logger.close_writers();
+        }
         let mut gone = writers.are_gone_already(self.events)?;
+        let mut ready = Ready::all();
         while !gone && !is_past(limit) {
-            let deadline = earlier(limit, writers.look_again());
-            let ready = wait(self.events, deadline)?;
+            let again_at = logger.as_mut().and_then(|logger| {
+                logger.copy_if(ready);
+                logger.again_at()
+            });
+            let deadline = earlier(earlier(limit, writers.look_again()), again_at);
+            ready = wait(self.events, deadline)?;
             gone = writers.are_gone(self.events, ready);
         }
         writers.stop_listening(self.events);
         Ok(writers)
     }
 
-    fn terminal(&self, terminal: &mut Terminal) -> Result<()> {
+    fn terminal(&self, terminal: &mut Terminal, mut logger: Option<&mut Logger>) -> Result<()> {
         terminal.end_input();
+        let mut ready = Ready::all();
         loop {
             terminal.copy();
+            let made_room = logger.as_mut().is_some_and(|logger| logger.copy_if(ready));
             let limit = match terminal.full_since() {
                 Some(since) => Some(since.max(self.begun) + FULL_LIMIT),
                 None => self.limit(),
@@ -166,7 +181,9 @@ impl Settling<'_> {
             if terminal.is_drained() || (again_at.is_none() && is_past(limit)) {
                 return Ok(());
             }
-            wait(self.events, again_at.or(limit))?;
+            // Room in the log's FIFO is known before there is an event.
+            let deadline = if made_room { Some(Instant::now()) } else { again_at.or(limit) };
+            ready = wait(self.events, deadline)?;
         }
     }
 }

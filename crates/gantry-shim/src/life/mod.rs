@@ -8,6 +8,7 @@ use crate::cgroup::Cgroup;
 use crate::contract::{Arguments, Control, ExitPipe, Folder, Origin, Readiness, ShimLog};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Ready, Source};
+use crate::logging::{Logger, Plan};
 use crate::process::{Ended, Process};
 use crate::runtime::Driver;
 use crate::stdio::{How, Size, Stdio};
@@ -31,6 +32,8 @@ struct Shim<'a> {
     driver: Driver,
     process: Process,
     stdio: Stdio,
+    /// Only if a stream is to be logged.
+    logger: Option<Logger>,
     /// What kind of process it is.
     kind: Kind,
     /// The container's cgroup; none for an exec.
@@ -67,7 +70,7 @@ pub(crate) fn run(
     let folder = Folder::current()?;
     let exit = ExitPipe::open()?;
     let control = Control::open()?;
-    let record = folder.here.load()?;
+    let mut record = folder.here.load()?;
     let events = EventLoop::new()?;
     // Nothing is heard from it before there is somebody to obey, but nothing can fail any more then either.
     events.add(&control, Source::Control, EventFlags::empty()).map_err(Error::setup("epoll_ctl"))?;
@@ -75,9 +78,13 @@ pub(crate) fn run(
         .map_err(Error::setup("becoming a subreaper"))?;
     let runtime = Runtime::new(arguments.runtime, record.runtime_args.clone());
     let driver = Driver::new(runtime, arguments.id, inherited_umask);
-    let begun = match arguments.origin {
-        Origin::Start => start::start(&events, &folder, &record, &driver, &arguments.bundle)?,
-        Origin::Adoption => adopt::adopt(&events, &folder, &record, log)?,
+    let plan = Plan::take(&mut record)?;
+    let (logger, begun) = match arguments.origin {
+        Origin::Start => {
+            let logger = plan.map(|plan| Logger::create(&events, plan)).transpose()?;
+            (logger, start::start(&events, &folder, &record, &driver, &arguments.bundle)?)
+        }
+        Origin::Adoption => adopt::adopt(&events, &folder, &record, plan, log)?,
     };
     drop(record);
     // No core of a process that has seen an environment, and no other user's debugger. Not before: the runtime
@@ -85,8 +92,19 @@ pub(crate) fn run(
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
 
     let Begun { process, stdio, kind } = begun;
-    let mut shim =
-        Shim { log, folder, exit, control, events, driver, process, stdio, kind, cgroup: Cgroup::default() };
+    let mut shim = Shim {
+        log,
+        folder,
+        exit,
+        control,
+        events,
+        driver,
+        process,
+        stdio,
+        logger,
+        kind,
+        cgroup: Cgroup::default(),
+    };
     shim.events.change(&shim.control, Source::Control, EventFlags::IN).map_err(Error::setup("epoll_ctl"))?;
     // A size that was sent before there was a terminal holds from the start.
     shim.obey();
@@ -136,20 +154,38 @@ impl Shim<'_> {
         // It may have ended while nobody listened yet.
         let mut ready = Ready::all();
         loop {
-            if let Some(ended) = self.process.look(&self.events, ready) {
-                return Ok(ended);
-            }
-            let again_at = match &self.stdio {
-                Stdio::Terminal(terminal) => terminal.again_at(),
-                Stdio::Direct(_) => None,
-            };
-            ready = self.events.wait(earlier(again_at, self.process.deadline()))?;
+            // First, since what a client types next may be meant for the new size.
             if ready.has(Source::Control) {
                 self.obey();
             }
-            if let Stdio::Terminal(terminal) = &mut self.stdio {
-                terminal.copy_if(ready);
+            if let Some(ended) = self.process.look(&self.events, ready) {
+                return Ok(ended);
             }
+            let again_at = earlier(self.copy(ready), self.process.deadline());
+            ready = self.events.wait(again_at)?;
+        }
+    }
+
+    /// Copies what is to be copied; when to do so again even if nothing happens.
+    fn copy(&mut self, ready: Ready) -> Option<Instant> {
+        let Self { stdio, logger, log, .. } = self;
+        let again_at = match stdio {
+            Stdio::Terminal(terminal) => {
+                terminal.copy_if(ready);
+                terminal.again_at()
+            }
+            Stdio::Direct(_) => None,
+        };
+        let Some(logger) = logger else { return again_at };
+        let made_room = logger.copy_if(ready);
+        for complaint in logger.take_complaints() {
+            log.warn(complaint);
+        }
+        // A terminal that waits for its client need not wait any longer.
+        if again_at.is_some() && made_room {
+            Some(Instant::now())
+        } else {
+            earlier(again_at, logger.again_at())
         }
     }
 

@@ -9,6 +9,7 @@ use crate::event_loop::{EventLoop, Ready, Source};
 use crate::reaper;
 use gantry_record::{ExitStatus, Usage};
 use rustix::process::Pid;
+use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 /// One process, whoever its parent is.
@@ -17,6 +18,8 @@ pub(crate) enum Process {
     Child(Pid),
     /// It was left behind by a shim that died.
     Orphan(Orphan),
+    /// It has ended so, and the shim that had seen it died before all else was done.
+    Over(ExitStatus),
 }
 
 /// That it has ended.
@@ -51,6 +54,7 @@ impl Process {
                 }
                 orphan.look(events)
             }
+            Self::Over(status) => Some(Ended { status: Some(*status), remark: None, used: Usage::default() }),
         }
     }
 
@@ -60,13 +64,22 @@ impl Process {
             // Nobody but the shim can reap it.
             Self::Child(pid) => Some(look(*pid)),
             Self::Orphan(orphan) => orphan.inspect(look),
+            Self::Over(_) => None,
+        }
+    }
+
+    /// Its descriptor, if it was left behind and was still there.
+    pub(crate) fn pidfd(&self) -> Option<&OwnedFd> {
+        match self {
+            Self::Orphan(orphan) => orphan.pidfd(),
+            Self::Child(_) | Self::Over(_) => None,
         }
     }
 
     /// When to look even if nothing happens.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self {
-            Self::Child(_) => None,
+            Self::Child(_) | Self::Over(_) => None,
             Self::Orphan(orphan) => orphan.deadline(),
         }
     }

@@ -20,12 +20,12 @@ pub(crate) fn reap(pid: i32) {
     waitpid(Pid::from_raw(pid), WaitOptions::empty()).unwrap();
 }
 
-fn kill(pid: i32) {
+pub(crate) fn kill(pid: i32) {
     kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
 }
 
 /// The master side of the terminal of the shim's process.
-fn terminal_of(shim: &Shim) -> OwnedFd {
+pub(crate) fn terminal_of(shim: &Shim) -> OwnedFd {
     let pidfd = pidfd_open(Pid::from_child(&shim.child), PidfdFlags::empty()).unwrap();
     let descriptors = std::fs::read_dir(format!("/proc/{}/fd", shim.child.id())).unwrap();
     let is_master = |entry: &std::fs::DirEntry| {
@@ -78,7 +78,7 @@ fn output_goes_on_without_a_gap_and_the_status_is_true() {
     assert_ended_well(&container, &mut shim);
 }
 
-fn open_both(path: &str) -> Reader {
+pub(crate) fn open_both(path: &str) -> Reader {
     Reader::open_read_write(path)
 }
 
@@ -354,4 +354,27 @@ fn no_byte_of_a_terminal_is_lost_or_doubled_by_a_death() {
     drop(master);
     reap(pid);
     assert_eq!(shim.await_exit(), 0);
+}
+
+#[test]
+fn what_a_shim_had_left_to_do_after_the_exit_is_done() {
+    let container = Container::new(&["sh", "-c", "echo last; exit 5"]);
+    let log = gantry_record::container_log::LogTarget::new(container.path("log"));
+    let mut shim = container.init(ProcessRecord { stdout: log.to_string(), ..ProcessRecord::default() });
+    shim.await_ready();
+    let holder = open_both(shim.dir.file(name::STDOUT).to_str().unwrap());
+    // Without a word that it was started the shim waits before it deletes the container.
+    assert!(container.runtime(&["start"]).status.success());
+    await_file(&shim, name::EXIT_STATUS);
+    // As if it had died before it could log the last line.
+    shim.child.kill().unwrap();
+    shim.child.wait().unwrap();
+    holder.write(b"the very last\n");
+    shim.dir.mark_started().unwrap();
+    let mut shim = container.adopt(shim, None);
+    shim.await_ready();
+    drop(holder);
+    assert_eq!(shim.await_exit(), 5);
+    assert!(std::fs::read_to_string(log.path).unwrap().ends_with(" stdout F the very last\n"));
+    assert_ended_well(&container, &mut shim);
 }

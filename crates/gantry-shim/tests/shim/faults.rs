@@ -153,17 +153,17 @@ fn a_container_of_somebody_else_survives_the_clash() {
 }
 
 /// A file system of a few pages over a folder.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn over(path: PathBuf) -> Self {
+    pub(crate) fn over(path: PathBuf) -> Self {
         rustix::mount::mount("none", &path, "tmpfs", rustix::mount::MountFlags::empty(), c"size=256k")
             .unwrap();
         Self(path)
     }
 
     /// Leaves no room for another page.
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let mut file = std::fs::File::create(self.0.join("filler")).unwrap();
         while std::io::Write::write(&mut file, &[0; 4096]).is_ok() {}
     }

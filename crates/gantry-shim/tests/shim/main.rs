@@ -9,6 +9,7 @@ mod adopt;
 mod exec;
 mod faults;
 mod life;
+mod logging;
 mod stdio;
 mod support;
 mod terminal;

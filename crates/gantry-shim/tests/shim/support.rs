@@ -24,7 +24,7 @@ const PATIENCE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 const RUNTIME: &str = "runc";
 const APPLETS: &[&str] = &[
     "cat", "dd", "echo", "grep", "head", "kill", "ls", "nohup", "printf", "sh", "sleep", "stty", "test",
-    "true", "tty",
+    "tr", "true", "tty",
 ];
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
