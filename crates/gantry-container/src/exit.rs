@@ -243,7 +243,11 @@ impl ExitWatch {
         if self.identity.ended_within(KILL_LIMIT).await {
             return;
         }
-        // A frozen process (cgroup v1 freezer) dies only once it is thawed.
+        // A frozen process (cgroup v1 freezer) dies only once it is thawed. An exec is no reason to thaw its container.
+        if !self.process.is_init() {
+            while !self.identity.ended_within(Duration::from_secs(60 * 60)).await {}
+            return;
+        }
         let resume = self.runtime.resume(&self.container);
         let resumed =
             runtime::run(&self.runtime, "resume", &self.container, resume, None, runtime::LIMIT).await;
