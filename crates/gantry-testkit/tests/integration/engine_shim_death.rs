@@ -6,12 +6,16 @@ use crate::support::{
     host_process, shim_of,
 };
 use gantry_api::types::{AddProcessRequest, UpdateProcessRequest};
-use gantry_testkit::{Bundle, Daemon, DaemonOptions, Leaks, Lines, Process, Runtime, StdioFifos, wait_for};
+use gantry_testkit::{
+    Bundle, Daemon, DaemonOptions, Leaks, Lines, Process, Runtime, StdioFifos, wait_for, wait_until,
+};
 use rustix::process::Signal;
 use std::fs;
+use std::time::Duration;
 
 each_runtime!(
     killed_with_its_shim,
+    killed_beside_an_exec_of_a_paused_container,
     adopted_with_its_streams,
     adopted_with_its_terminal,
     an_adopted_exec_and_its_container,
@@ -75,6 +79,37 @@ fn killed_with_its_shim(runtime: Runtime) {
         assert!(!init.is_alive() && !second.is_alive());
         leaks.assert_clean();
     }
+}
+
+/// A frozen process cannot die (cgroup v1), and nobody but a client thaws a container for it.
+fn killed_beside_an_exec_of_a_paused_container(runtime: Runtime) {
+    let daemon = Daemon::start(DaemonOptions::new(runtime));
+    let leaks = Leaks::snapshot(daemon.scratch());
+    let bundle = daemon.bundle().args(["sleep", "1000"]).build();
+    let api = Api::connect(&daemon);
+    let mut events = api.events();
+    let init = api.run(&bundle);
+    let exec = host_process(api.add_process(exec_request(bundle.id(), "e1", &["sleep", "1000"])).unwrap());
+    api.set_paused(bundle.id(), true).unwrap();
+    shim_of(&exec).signal(Signal::KILL);
+    let shown = format!("pid={} ", exec.pid);
+    wait_until("a word in the log", SOON, || {
+        daemon.log().contains("the shim ended") && daemon.log().contains(&shown)
+    });
+    // Longer than it takes to notice that SIGKILL has no effect.
+    assert!(!exec.ends_within(Duration::from_secs(2)) || is_v2());
+    assert_eq!(api.find(bundle.id()).unwrap().0, "paused");
+    assert!(api.set_paused(bundle.id(), false).is_ok(), "it was paused all the time");
+    assert_eq!(events.exit_of(bundle.id(), "e1"), KILLED);
+    assert!(init.is_alive());
+    api.signal(bundle.id(), "init", SIGKILL).unwrap();
+    assert_eq!(events.exit_of(bundle.id(), "init"), KILLED);
+    leaks.assert_clean();
+}
+
+/// With cgroup v2 a frozen process takes SIGKILL.
+fn is_v2() -> bool {
+    fs::metadata("/sys/fs/cgroup/cgroup.controllers").is_ok()
 }
 
 /// Lines `n 1`, `n 2` and so on in between others.

@@ -4,7 +4,7 @@ mod api;
 mod engine;
 pub(crate) mod old_client;
 
-pub(crate) use api::{Api, Events, create_request, exec_request};
+pub(crate) use api::{Api, EventKey, Events, create_request, exec_request};
 pub(crate) use engine::{
     KILLED, SIGKILL, UNKNOWN, assert_starts_and_exits_match, host_process, shim_of, shown,
 };
