@@ -5,7 +5,7 @@ use crate::support::{
     host_process, shim_of,
 };
 use gantry_api::types::AddProcessRequest;
-use gantry_testkit::{Daemon, DaemonOptions, Leaks, Process, Runtime, StdioFifos, finish};
+use gantry_testkit::{Daemon, DaemonOptions, Leaks, Process, Runtime, StdioFifos, finish, wait_until};
 use rustix::process::Signal;
 use std::fs;
 use std::path::PathBuf;
@@ -125,6 +125,8 @@ fn a_reused_pid_is_not_signalled() {
         assert!(shim.ends_within(SOON));
         init.signal(Signal::KILL);
         assert!(init.ends_within(SOON));
+        // Until whoever adopted it has reaped it, its pid is still its own, and the kernel knows how it ended.
+        wait_until("the process is reaped", SOON, || init.parent().is_none());
     }
     let mut innocents = [Innocent::start(), Innocent::start()];
     for (innocent, bundle) in innocents.iter().zip(&bundles) {
