@@ -37,6 +37,7 @@ missing_packages() {
     [[ $want == test ]] || return 0
     have runc || echo runc
     have crun || echo crun
+    have criu || echo criu
     have tmux || echo tmux
     have python3 || echo python3
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv

@@ -32,6 +32,7 @@ mod serving;
 mod terminal;
 
 mod engine_adopt_029;
+mod engine_checkpoint;
 mod engine_containers;
 mod engine_failpoints;
 mod engine_processes;

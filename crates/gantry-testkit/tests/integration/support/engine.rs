@@ -5,7 +5,8 @@ use super::{SOON, create_request};
 use gantry_api::gantry::containers_client::ContainersClient;
 use gantry_api::gantry::{Ended, InspectRequest};
 use gantry_api::types::{
-    Event, EventsRequest, StatsRequest, StatsResponse, UpdateContainerRequest, UpdateProcessRequest,
+    Checkpoint, CreateCheckpointRequest, DeleteCheckpointRequest, Event, EventsRequest,
+    ListCheckpointRequest, StatsRequest, StatsResponse, UpdateContainerRequest, UpdateProcessRequest,
     UpdateResource,
 };
 use gantry_testkit::{Bundle, Process};
@@ -76,6 +77,36 @@ impl Api {
         let mut client = self.client();
         let request = StatsRequest { id: container.to_owned() };
         Ok(self.wait("Stats", client.stats(request))?.into_inner())
+    }
+
+    /// Writes a checkpoint below `folder`, or below the bundle if that is empty.
+    pub(crate) fn checkpoint(
+        &self,
+        container: &str,
+        checkpoint: Checkpoint,
+        folder: &str,
+    ) -> Result<(), Status> {
+        let (id, checkpoint_dir) = (container.to_owned(), folder.to_owned());
+        let request = CreateCheckpointRequest { id, checkpoint: Some(checkpoint), checkpoint_dir };
+        let mut client = self.client();
+        self.wait("CreateCheckpoint", client.create_checkpoint(request)).map(drop)
+    }
+
+    /// The checkpoints of a container.
+    pub(crate) fn checkpoints(&self, container: &str, folder: &str) -> Result<Vec<Checkpoint>, Status> {
+        let (id, checkpoint_dir) = (container.to_owned(), folder.to_owned());
+        let mut client = self.client();
+        let answer = self
+            .wait("ListCheckpoint", client.list_checkpoint(ListCheckpointRequest { id, checkpoint_dir }))?;
+        Ok(answer.into_inner().checkpoints)
+    }
+
+    /// Removes a checkpoint.
+    pub(crate) fn delete_checkpoint(&self, container: &str, name: &str, folder: &str) -> Result<(), Status> {
+        let (id, name, checkpoint_dir) = (container.to_owned(), name.to_owned(), folder.to_owned());
+        let mut client = self.client();
+        let request = DeleteCheckpointRequest { id, name, checkpoint_dir };
+        self.wait("DeleteCheckpoint", client.delete_checkpoint(request)).map(drop)
     }
 
     /// How a container ended.
