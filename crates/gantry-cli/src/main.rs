@@ -16,6 +16,7 @@ mod ended;
 mod error;
 mod events;
 mod id;
+mod logs;
 mod output;
 mod quantity;
 mod signal;

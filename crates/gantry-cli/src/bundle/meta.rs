@@ -33,9 +33,12 @@ pub(crate) struct Meta {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Logs {
-    pub(crate) stdout: PathBuf,
-    pub(crate) stderr: PathBuf,
+#[serde(untagged)]
+pub(crate) enum Logs {
+    /// One file of records, and older ones beside it.
+    Records { path: PathBuf },
+    /// Two files with the bytes as they came, from a shim that knows no records.
+    Plain { stdout: PathBuf, stderr: PathBuf },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +81,7 @@ impl Meta {
             rootfs: Some("demo".to_owned()),
             detached: true,
             terminal: false,
-            logs: Some(Logs { stdout: PathBuf::from("/b/out"), stderr: PathBuf::from("/b/err") }),
+            logs: Some(Logs::Records { path: PathBuf::from("/b/output.log") }),
             exit: None,
         }
     }
@@ -91,9 +94,14 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let temp = tempfile::tempdir().unwrap();
-        let meta = Meta::sample("web");
-        meta.write(temp.path()).unwrap();
-        assert_eq!(Meta::read(temp.path()), Some(meta));
+        let mut meta = Meta::sample("web");
+        for logs in
+            [Some(Logs::Plain { stdout: "/b/out".into(), stderr: "/b/err".into() }), None, meta.logs.clone()]
+        {
+            meta.logs = logs;
+            meta.write(temp.path()).unwrap();
+            assert_eq!(Meta::read(temp.path()).as_ref(), Some(&meta));
+        }
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
     }
 

@@ -5,7 +5,7 @@
 //!   gantry.json                 what was started, see `meta`
 //!   config.json  rootfs/        the bundle, unless the user brought one
 //!   init-stdin  init-stdout …   FIFOs of an attached run
-//!   stdout.log  stderr.log      output of a detached run
+//!   output.log  output.log.1 …  output of a detached run, `stdout.log` and `stderr.log` with containerd
 //! ```
 //!
 //! The daemon needs none of it after the container has ended; `gantry rm` removes the directory.

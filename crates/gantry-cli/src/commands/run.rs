@@ -13,9 +13,10 @@ use super::rm;
 use crate::attach::{Attached, Ending, Stdio, Target, terminal};
 use crate::bundle::meta::{Exit, Logs, Meta};
 use crate::bundle::{ContainerDir, create_private, demo, given, spec, text};
-use crate::client::{Client, Settings};
+use crate::client::{Client, Recorded, Settings};
 use crate::error::Error;
 use crate::id::{INIT, Id};
+use crate::logs::options::LogArgs;
 use crate::{output, when};
 
 const HELP: &str = "\
@@ -42,9 +43,12 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) rm: bool,
 
-    /// Run it in the background and print its id; output goes to files (`gantry logs`)
+    /// Run it in the background and print its id; its output is kept for `gantry logs`
     #[arg(short = 'd', long, conflicts_with_all = ["rm", "interactive"])]
     pub(crate) detach: bool,
+
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 
     #[command(flatten)]
     pub(crate) stdio: StdioArgs,
@@ -151,9 +155,7 @@ async fn start(
     stdio: Stdio,
 ) -> Result<Ended, Error> {
     let prepared = args.prepare(id, dir)?;
-    let logs = args
-        .detach
-        .then(|| Logs { stdout: dir.path().join("stdout.log"), stderr: dir.path().join("stderr.log") });
+    let logs = if args.detach { Some(Output::choose(client, args, id, dir).await?) } else { None };
     let mut meta = Meta {
         id: id.to_string(),
         created: when::rfc3339(time::OffsetDateTime::now_utc()),
@@ -162,14 +164,12 @@ async fn start(
         rootfs: prepared.rootfs.clone(),
         detached: args.detach,
         terminal: args.stdio.terminal,
-        logs,
+        logs: logs.as_ref().map(|output| output.logs.clone()),
         exit: None,
     };
     dir.write_meta(&meta)?;
 
-    if let Some(logs) = &meta.logs {
-        let stdout = log_file(&logs.stdout)?;
-        let stderr = log_file(&logs.stderr)?;
+    if let Some(Output { stdout, stderr, .. }) = logs {
         let paths = [String::new(), stdout, if stdio.terminal { String::new() } else { stderr }];
         args.create(client, id, &prepared, paths).await?;
         return Ok(Ended::Detached);
@@ -186,6 +186,29 @@ async fn start(
         dir.write_meta(&meta)?;
     }
     Ok(Ended::Exited(ending))
+}
+
+/// Where the output of a container in the background goes.
+struct Output {
+    logs: Logs,
+    /// As the daemon takes them.
+    stdout: String,
+    stderr: String,
+}
+
+impl Output {
+    async fn choose(client: &Client, args: &Args, id: &Id, dir: &ContainerDir) -> Result<Self, Error> {
+        // A daemon that keeps no records is containerd, whose shim knows plain files only.
+        if matches!(client.ended(id.as_str()).await?, Recorded::Unsupported) {
+            let file = |name: &str| dir.path().join(name);
+            let (stdout, stderr) = (file("stdout.log"), file("stderr.log"));
+            let paths = (log_file(&stdout)?, log_file(&stderr)?);
+            return Ok(Self { logs: Logs::Plain { stdout, stderr }, stdout: paths.0, stderr: paths.1 });
+        }
+        let path = dir.path().join("output.log");
+        let target = args.log.target(&path);
+        Ok(Self { logs: Logs::Records { path }, stdout: target.clone(), stderr: target })
+    }
 }
 
 // === impl Args ===
