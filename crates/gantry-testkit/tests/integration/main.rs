@@ -16,6 +16,7 @@ mod support;
 mod bad_input;
 mod bundles;
 mod cli_inspect;
+mod cli_logs;
 mod cli_update;
 mod containerd_suite;
 mod ctr;
