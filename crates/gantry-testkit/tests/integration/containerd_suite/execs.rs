@@ -9,7 +9,6 @@ use std::fs;
 
 each_runtime!(
     busybox_top_exec_echo,
-    busybox_top_exec_top,
     busybox_top_exec_top_kill_init,
     busybox_exec_create_detached_child,
     busybox_exec_create_attached_child,
@@ -33,8 +32,9 @@ fn busybox_top_exec_echo(runtime: Runtime) {
     suite.end(&bundle);
 }
 
-fn busybox_top_exec_top(runtime: Runtime) {
-    let mut suite = Suite::start(runtime);
+#[test]
+fn busybox_top_exec_top() {
+    let mut suite = Suite::start(Runtime::BuiltIn);
     let bundle = suite.top();
     suite.exec(&bundle, "top2", &["top", "-b", "-d", "1000"]);
     suite.api.signal(bundle.id(), "top2", 9).unwrap();

@@ -9,14 +9,10 @@ use serde_json::json;
 each_runtime!(
     start_busybox_ls_slash,
     start_busybox_no_such_file,
-    start_busybox_top,
-    start_busybox_ls_events,
-    start_busybox_sleep,
     start_busybox_top_kill_and_sigterm,
     start_busybox_trap_usr1,
     start_busybox_top_pause_resume,
     oom,
-    events_id,
     sigkill_shim_reuse_name,
     sigkill_shim_while_container_is_paused,
 );
@@ -62,8 +58,9 @@ fn start_busybox_no_such_file(runtime: Runtime) {
     suite.assert_empty();
 }
 
-fn start_busybox_top(runtime: Runtime) {
-    let suite = Suite::start(runtime);
+#[test]
+fn start_busybox_top() {
+    let suite = Suite::start(Runtime::BuiltIn);
     let bundle = suite.top();
     let listed = suite.api.state("").unwrap();
     assert_eq!(listed.len(), 1);
@@ -74,8 +71,9 @@ fn start_busybox_top(runtime: Runtime) {
     suite.end(&bundle);
 }
 
-fn start_busybox_ls_events(runtime: Runtime) {
-    let mut suite = Suite::start(runtime);
+#[test]
+fn start_busybox_ls_events() {
+    let mut suite = Suite::start(Runtime::BuiltIn);
     let bundle = suite.daemon.bundle().args(["ls"]).build();
     suite.create(&bundle);
     suite.expect(&bundle, &[("start-container", "", 0), ("exit", "init", 0)]);
@@ -85,8 +83,9 @@ fn start_busybox_ls_events(runtime: Runtime) {
     suite.assert_empty();
 }
 
-fn start_busybox_sleep(runtime: Runtime) {
-    let mut suite = Suite::start(runtime);
+#[test]
+fn start_busybox_sleep() {
+    let mut suite = Suite::start(Runtime::BuiltIn);
     let bundle = suite.daemon.bundle().args(["sleep", "1"]).build();
     suite.create(&bundle);
     let (start, exit) = (suite.events.next(), suite.events.next());
@@ -141,8 +140,9 @@ fn oom(runtime: Runtime) {
     suite.assert_empty();
 }
 
-fn events_id(runtime: Runtime) {
-    let mut suite = Suite::start(runtime);
+#[test]
+fn events_id() {
+    let mut suite = Suite::start(Runtime::BuiltIn);
     let bundles: Vec<_> = (0..10).map(|_| suite.daemon.bundle().args(["true"]).build()).collect();
     for bundle in &bundles {
         suite.create(bundle);

@@ -1,4 +1,5 @@
-//! What the integration tests of containerd 0.2 check, with a client like theirs and with each runtime.
+//! What the integration tests of containerd 0.2 check, with a client like theirs, and with each runtime where
+//! that has a say in it.
 //!
 //! Each test is named after the one that it stands for; times are shorter where nothing depends on them. Where 0.2 named a
 //! limit (an exit within two seconds), the order of events is what is tested here, and the limit is that of every wait.
