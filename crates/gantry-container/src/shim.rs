@@ -26,6 +26,8 @@ pub struct Shim {
     ready: pipe::Receiver,
     /// Watches the process's folder for the pid file, for shims that do not speak [`ready`].
     folder: AsyncFd<OwnedFd>,
+    /// A successor always speaks it; the pid file that it finds is the process's own and says nothing of the shim.
+    successor: bool,
 }
 
 /// What a successor is given.
@@ -59,6 +61,7 @@ impl Shim {
         if adopt.is_some() {
             command.arg("--adopt");
         }
+        let successor = adopt.is_some();
         let terminal = adopt.and_then(|adopt| adopt.terminal);
         command.args([container.as_str(), bundle, runtime]).current_dir(dir.path()).process_group(0);
         command
@@ -70,7 +73,7 @@ impl Shim {
             _ => failed(source),
         })?;
         let ready = pipe::Receiver::from_owned_fd(ready_read).map_err(failed)?;
-        Ok(Self { child, ready, folder })
+        Ok(Self { child, ready, folder, successor })
     }
 
     /// Waits until the runtime has made the process. The caller bounds the time, and calls [`Shim::kill`]
@@ -93,7 +96,7 @@ impl Shim {
                     Ok(_) if said.len() > 256 => break,
                     Ok(_) => {}
                 },
-                changed = folder_changed(&self.folder), if !speaks => {
+                changed = folder_changed(&self.folder), if !speaks && !self.successor => {
                     changed.map_err(|source| Error::ShimSpawn { shim: "watching it".to_owned(), source })?;
                     if matches!(dir.pid(), Ok(Some(_))) {
                         return Ok(());

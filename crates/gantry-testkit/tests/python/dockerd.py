@@ -69,7 +69,9 @@ class Life:
 
 
 def run_and_exec(life):
-    version = life.client.api.GetServerVersion(types_pb2.GetServerVersionRequest(), timeout=SECONDS)
+    version = life.client.api.GetServerVersion(
+        types_pb2.GetServerVersionRequest(), timeout=SECONDS, wait_for_ready=True
+    )
     assert isinstance(version.revision, str)
     container = life.shell("echo out; echo err >&2; grep CapEff /proc/self/status; cat; exit 3", stdin=True)
     container.streams.wait_for("CapEff")
