@@ -7,7 +7,7 @@
 //! the first for a process whose shim has died.
 //!
 //! It must not know the daemon or any wire protocol. Start reading at [`life`], the order of things;
-//! [`contract`] is the front to the daemon, [`stdio`] the streams.
+//! [`contract`] is the front to the daemon, [`stdio`] the streams, [`logging`] what becomes of those that are logged.
 
 mod cgroup;
 mod console;
