@@ -25,6 +25,8 @@ mod when;
 
 use std::process::ExitCode;
 
+#[cfg(feature = "docs")]
+use clap::CommandFactory;
 use clap::Parser;
 
 use crate::cli::Cli;
@@ -33,6 +35,10 @@ use crate::error::Error;
 fn main() -> ExitCode {
     if ctr::is_name(std::env::args_os().next().as_deref()) {
         return ctr::main(std::env::args_os().skip(1));
+    }
+    #[cfg(feature = "docs")]
+    if gantry_docs::write_if_asked(gantry_docs::Section::User, Cli::command).is_ok_and(|written| written) {
+        return ExitCode::SUCCESS;
     }
     let cli = Cli::parse();
     let failure = cli.command.failure_status();

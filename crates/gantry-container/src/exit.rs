@@ -115,8 +115,9 @@ impl ExitWatch {
                     self.reap_later();
                     status
                 }
-                None if self.adopted().await => continue,
-                None => self.after_shim_death().await,
+                // Boxed: each process waits here all its life, and hardly any needs what follows.
+                None if Box::pin(self.adopted()).await => continue,
+                None => Box::pin(self.after_shim_death()).await,
             };
             if let Err(error) = self.dir.write_exit_status(status) {
                 self.warn(&"the exit status cannot be written down", &error);

@@ -14,6 +14,7 @@ mod limits;
 mod listen;
 mod lock;
 mod logging;
+mod memory;
 mod names;
 mod reload;
 mod serve;
@@ -34,7 +35,20 @@ use std::process::ExitCode;
 const FAILURE: u8 = 1;
 
 fn main() -> ExitCode {
+    sys::one_pool();
     let names = Names::of_this_program();
+    // What is printed for others does not depend on where it was built.
+    #[cfg(feature = "docs")]
+    let names = Names::of(names.program.as_ref(), None);
+    #[cfg(feature = "docs")]
+    match gantry_docs::write_if_asked(gantry_docs::Section::System, || args::command(&names)) {
+        Ok(true) => return ExitCode::SUCCESS,
+        Ok(false) => {}
+        Err(error) => {
+            complain(&format!("cannot write the documentation: {error}"));
+            return ExitCode::from(FAILURE);
+        }
+    }
     let sources = Sources::of_this_process(&names);
     let result = match sources.load(&names) {
         Ok(loaded) => match loaded.args.command.clone() {

@@ -4,6 +4,7 @@ use crate::args::Args;
 use crate::error::Error;
 use crate::listen::{Incoming, Listener, Tls, incoming, listen, listen_for_telemetry};
 use crate::lock::StateDirLock;
+use crate::memory;
 use crate::names::Names;
 use crate::reload::Reloader;
 use crate::signals::{Signals, Wish};
@@ -62,6 +63,7 @@ pub(crate) async fn serve(mut reloader: Reloader, names: &Names) -> Result<(), E
         tokio::spawn(telemetry::serve(listener, pages, telemetry.clone()));
     }
     tokio::spawn(announce(supervisor.clone()));
+    tokio::spawn(memory::give_back(supervisor.clone()));
 
     let is_tcp = matches!(listener, Listener::Tcp(_));
     let services = Server::builder()

@@ -38,6 +38,12 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     protection::anticipate();
+    #[cfg(feature = "docs")]
+    if gantry_docs::write_if_asked(gantry_docs::Section::System, <args::Cli as clap::CommandFactory>::command)
+        .is_ok_and(|written| written)
+    {
+        return ExitCode::SUCCESS;
+    }
     let cli = args::Cli::read();
     trace::install(cli.global.debug);
     if std::env::current_dir().is_err() {

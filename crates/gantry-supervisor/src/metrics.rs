@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -51,6 +52,8 @@ pub struct Metrics {
     pub starting: Gauge,
     /// Starts that wait for one.
     pub waiting: Gauge,
+    /// Told at each exit.
+    pub exited: Notify,
 }
 
 // === impl Counter ===

@@ -70,7 +70,7 @@ async fn one(shared: &Arc<Shared>, id: ContainerId) {
     let mut actor = shared.enlist(container);
     // Before anybody may ask.
     actor.take_up(processes);
-    tokio::spawn(Box::pin(actor.restored()));
+    actor.restored();
 }
 
 async fn remove(container: &Container) {

@@ -42,7 +42,8 @@ pub(crate) struct Shared {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    pub commands: mpsc::Sender<Command>,
+    /// Boxed, since a channel has memory for more than it holds.
+    pub commands: mpsc::Sender<Box<Command>>,
     pub view: watch::Receiver<Arc<ContainerView>>,
 }
 
@@ -151,7 +152,7 @@ impl Supervisor {
         let init = container.init_record(&bundle, &request.stdio, request.checkpoint.as_deref());
         let actor = self.shared.enlist(container);
         let (reply, answer) = oneshot::channel();
-        tokio::spawn(Box::pin(actor.create(init, reply)));
+        actor.create(init, reply);
         answer.await.unwrap_or_else(|_| Err(not_found(&request.id)))
     }
 
@@ -335,7 +336,7 @@ impl Supervisor {
         answer: oneshot::Receiver<Result<T>>,
     ) -> Result<T> {
         // A task that has ended, before or after it got the command, has removed its container.
-        entry.commands.send(command).await.map_err(|_| not_found(container))?;
+        entry.commands.send(Box::new(command)).await.map_err(|_| not_found(container))?;
         answer.await.unwrap_or_else(|_| Err(not_found(container)))
     }
 

@@ -127,6 +127,7 @@ impl Actor {
         }
         start::step(process, "exit-logged");
         self.shared.metrics.exits.increment();
+        self.shared.metrics.exited.notify_one();
         info!(%container, %process, %status, "exited");
         match tombstone {
             Ok(tombstone) => tombstone.remove(),

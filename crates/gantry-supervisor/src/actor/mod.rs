@@ -100,9 +100,10 @@ struct Ending {
 pub(crate) struct Actor {
     shared: Arc<Shared>,
     container: Arc<Container>,
-    commands: mpsc::Receiver<Command>,
+    commands: mpsc::Receiver<Box<Command>>,
     view: watch::Sender<Arc<ContainerView>>,
-    processes: BTreeMap<ProcessId, Process>,
+    /// Boxed, since a map has memory for more than it holds.
+    processes: BTreeMap<ProcessId, Box<Process>>,
     starting: HashMap<ProcessId, Vec<Command>>,
     tasks: JoinSet<Done>,
     paused: bool,
@@ -116,7 +117,7 @@ impl Actor {
     pub(crate) fn new(
         shared: Arc<Shared>,
         container: Container,
-        commands: mpsc::Receiver<Command>,
+        commands: mpsc::Receiver<Box<Command>>,
         view: watch::Sender<Arc<ContainerView>>,
     ) -> Self {
         Self {
@@ -135,9 +136,9 @@ impl Actor {
     }
 
     /// Runs a new container: starts its init, answers, and stays until it is gone.
-    pub(crate) async fn create(mut self, init: ProcessRecord, reply: Reply<Arc<ContainerView>>) {
+    pub(crate) fn create(mut self, init: ProcessRecord, reply: Reply<Arc<ContainerView>>) {
         self.spawn_start(ProcessId::init(), init, Starter::Init(reply));
-        self.run().await;
+        tokio::spawn(Box::pin(self.run()));
     }
 
     /// Takes up a container that was found on disk; from then on others see what it is doing.
@@ -150,28 +151,30 @@ impl Actor {
                 self.paused = self.shared.settings.cgroups.is_frozen(process.identity.pid);
             }
             self.watch_exit(&process.id, watch);
-            self.processes.insert(process.id.clone(), process);
+            self.processes.insert(process.id.clone(), Box::new(process));
         }
         self.publish_view();
     }
 
     /// Runs a container that was taken up.
-    pub(crate) async fn restored(mut self) {
-        self.run().await;
+    pub(crate) fn restored(self) {
+        tokio::spawn(Box::pin(self.run()));
     }
 
-    async fn run(&mut self) {
+    /// What a container does nearly all the time is wait. What it needs only while something happens is on the heap
+    /// meanwhile (boxed), so that waiting takes little memory.
+    async fn run(mut self) {
         loop {
             let kill_execs_at = self.ending.as_ref().and_then(|ending| ending.kill_execs_at);
             tokio::select! {
                 biased;
                 Some(done) = self.tasks.join_next() => match done {
-                    Ok(done) => if self.done(done).await.is_break() { return },
+                    Ok(done) => if Box::pin(self.done(done)).await.is_break() { return },
                     Err(error) => warn!(container = %self.container.id(), %error, "a task of the container failed"),
                 },
                 () = sleep_until(kill_execs_at) => self.kill_execs(),
                 command = self.commands.recv() => match command {
-                    Some(command) => self.command(command).await,
+                    Some(command) => Box::pin(self.command(*command)).await,
                     // The daemon is stopping. The container is not: it goes on beside its shim.
                     None => return,
                 },

@@ -77,7 +77,7 @@ impl Actor {
         info!(container = %self.container.id(), process = %id, pid, "started");
         self.watch_oom(oom);
         self.watch_exit(&id, exit);
-        self.processes.insert(id.clone(), process);
+        self.processes.insert(id.clone(), Box::new(process));
         self.publish_view();
         match starter {
             Starter::Init(reply) => answer(reply, Ok(self.view.borrow().clone())),
