@@ -7,7 +7,7 @@ DESTDIR ?=
 BIN := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/gantry/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test check lint clean install root
+.PHONY: help setup build run test check lint docs deb clean install root
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,13 @@ check: ## Type-check everything, quickly
 lint: ## Check the formatting, and clippy without any warning
 	cargo fmt --all -- --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+docs: ## Write man pages, completions and the default configuration into target/gantry/docs
+	@scripts/docs.sh $(dir $(BIN))docs
+
+deb: root build ## Make Debian packages in target/gantry/deb, and try them in an empty root (root)
+	@scripts/deb.sh
+	@scripts/deb-check.sh
 
 clean: ## Remove everything that was built, and .cache
 	cargo clean
