@@ -3,7 +3,7 @@
 
 use crate::support::{
     Api, KILLED, SIGKILL, SOON, UNKNOWN, assert_starts_and_exits_match, each_runtime, exec_request,
-    host_process, shim_of,
+    host_process, shim_of, tells_status_of_orphans,
 };
 use gantry_api::types::{AddProcessRequest, UpdateProcessRequest};
 use gantry_testkit::{
@@ -25,19 +25,12 @@ fn adopting(runtime: Runtime) -> DaemonOptions {
     DaemonOptions::new(runtime).arg("--on-shim-death=adopt")
 }
 
-/// The status of a process that lost its shim: before Linux 6.15 nobody can tell.
+/// The status of a process that lost its shim, if anybody can tell.
 fn status_if_told(status: u32) -> u32 {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers =
-        release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
-    let version = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
-    if version >= (6, 15) {
+    if tells_status_of_orphans() {
         return status;
     }
-    println!(
-        "Linux {} does not tell the status of a process that is no child: expecting {UNKNOWN}",
-        release.trim()
-    );
+    println!("before Linux 6.15 the status of a process that is no child is not told: expecting {UNKNOWN}");
     UNKNOWN
 }
 

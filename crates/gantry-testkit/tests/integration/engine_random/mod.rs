@@ -9,6 +9,7 @@ mod operation;
 mod random;
 mod world;
 
+use crate::support::tells_status_of_orphans;
 use random::Random;
 use std::time::Instant;
 use world::World;
@@ -25,11 +26,25 @@ fn from_environment<T: std::str::FromStr>(name: &str, default: T) -> T {
 
 #[test]
 fn random_operations_agree_with_a_model() {
-    let operations = from_environment("GANTRY_RANDOM_OPS", OPERATIONS);
+    agree(OPERATIONS, false);
+}
+
+/// As before, but a process whose shim is killed gets a new one.
+#[test]
+fn random_operations_agree_with_a_model_where_processes_outlive_shims() {
+    if !tells_status_of_orphans() {
+        println!("skipped: how an adopted process ended is told since Linux 6.15");
+        return;
+    }
+    agree(OPERATIONS / 4, true);
+}
+
+fn agree(operations: usize, adopts: bool) {
+    let operations = from_environment("GANTRY_RANDOM_OPS", operations);
     let seed = from_environment("GANTRY_RANDOM_SEED", 1);
     println!("GANTRY_RANDOM_SEED={seed} GANTRY_RANDOM_OPS={operations}");
     let begun = Instant::now();
-    let mut world = World::new(Random::new(seed));
+    let mut world = World::new(Random::new(seed), adopts);
     while world.performed() < operations {
         world.step();
     }

@@ -7,6 +7,7 @@ use gantry_api::types::CreateContainerRequest;
 use gantry_testkit::{Bundle, Process, wait_until};
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use tonic::Code;
 
 /// Waits without using the processor; its own child is what the signals find it waiting for.
@@ -17,6 +18,10 @@ pub(super) struct Slot {
     pub(super) bundle: Bundle,
     pub(super) create: CreateContainerRequest,
     pub(super) running: Option<Running>,
+    /// Its folder in the state dir.
+    folder: PathBuf,
+    /// Whether a process lives on when its shim is killed.
+    adopts: bool,
     execs: u32,
 }
 
@@ -28,8 +33,14 @@ pub(super) struct Running {
 }
 
 impl Slot {
-    pub(super) fn new(bundle: Bundle, create: CreateContainerRequest) -> Self {
-        Self { bundle, create, running: None, execs: 0 }
+    pub(super) fn new(
+        bundle: Bundle,
+        create: CreateContainerRequest,
+        state_dir: &Path,
+        adopts: bool,
+    ) -> Self {
+        let folder = state_dir.join(bundle.id());
+        Self { bundle, create, running: None, folder, adopts, execs: 0 }
     }
 
     /// An id for an exec that was not used before.
@@ -39,17 +50,20 @@ impl Slot {
     }
 
     pub(super) fn target(&self, operation: &Operation) -> Target {
-        let running = self.running.as_ref();
-        let exec = match operation {
-            Operation::KillShimOfExec(id) => running.map(|running| running.execs[id].clone()),
-            _ => None,
+        let process = match operation {
+            Operation::KillShimOfExec(id) => id,
+            _ => "init",
         };
         Target {
             id: self.bundle.id().to_owned(),
             create: self.create.clone(),
-            init: running.map(|running| running.init.clone()),
-            exec,
+            folder: self.folder_of(process),
         }
+    }
+
+    /// The folder of a process.
+    pub(super) fn folder_of(&self, process: &str) -> PathBuf {
+        self.folder.join(process)
     }
 
     /// Status, init's pid, and the ids of all processes, as State should say.
@@ -150,6 +164,7 @@ impl Slot {
                 }
                 self.expect_end(feed, KILLED);
             }
+            (Operation::KillShimOfInit | Operation::KillShimOfExec(_), _) if self.adopts => {}
             (Operation::KillShimOfInit, _) => self.expect_end(feed, KILLED),
             (Operation::KillShimOfExec(id), _) => {
                 self.expect(feed, "exit", id, KILLED);

@@ -2,11 +2,12 @@
 
 use super::model::Slot;
 use super::random::Random;
-use crate::support::{Api, SIGKILL, create_request, exec_request, shim_of};
+use crate::support::{Api, SIGKILL, create_request, exec_request};
 use gantry_api::types::{CreateContainerRequest, UpdateResource};
 use gantry_testkit::{Bundle, Daemon, Process, Runtime};
 use rustix::process::Signal;
 use std::fs;
+use std::path::{Path, PathBuf};
 use tonic::Status;
 
 pub(super) const SIGUSR1: u32 = 10;
@@ -142,8 +143,8 @@ fn random_limits(random: &mut Random) -> Box<UpdateResource> {
 pub(super) struct Target {
     pub(super) id: String,
     pub(super) create: CreateContainerRequest,
-    pub(super) init: Option<Process>,
-    pub(super) exec: Option<Process>,
+    /// The folder of the process in question.
+    pub(super) folder: PathBuf,
 }
 
 /// The request that makes a container of a bundle, with its output in a file.
@@ -158,9 +159,23 @@ pub(super) fn request(bundle: &Bundle, daemon: &Daemon, runtime: Runtime) -> Cre
     }
 }
 
+/// Kills the shim whose working directory is `folder`; one that was killed before may have no successor yet.
+pub(super) fn kill_shim(folder: &Path) {
+    let stands_here = |pid: i32| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder);
+    for entry in fs::read_dir("/proc").unwrap() {
+        let pid = entry.unwrap().file_name().to_str().and_then(|pid| pid.parse().ok());
+        if let Some(shim) = pid.and_then(Process::of)
+            && shim.command.contains("gantry-shim")
+            && stands_here(shim.pid)
+        {
+            shim.signal(Signal::KILL);
+        }
+    }
+}
+
 /// Does it, as one client among others.
 pub(super) fn perform(api: &Api, operation: &Operation, target: Target) -> Answer {
-    let Target { id, create, init, exec } = target;
+    let Target { id, create, folder } = target;
     let started = |pid| Done::Started(pid);
     let add = |process: &str, args: &[&str]| api.add_process(exec_request(&id, process, args)).map(started);
     let done = |result: Result<(), Status>| result.map(|()| Done::Accepted);
@@ -186,9 +201,7 @@ pub(super) fn perform(api: &Api, operation: &Operation, target: Target) -> Answe
         }
         Operation::Update(limits) => done(api.update(&id, (**limits).clone())),
         Operation::KillShimOfInit | Operation::KillShimOfExec(_) => {
-            if let Some(process) = exec.or(init) {
-                shim_of(&process).signal(Signal::KILL);
-            }
+            kill_shim(&folder);
             Ok(Done::Accepted)
         }
     }

@@ -1,9 +1,9 @@
 //! The daemon, its events, and all containers together.
 
 use super::model::{INIT, Slot};
-use super::operation::{Operation, perform, request};
+use super::operation::{Done, Operation, kill_shim, perform, request};
 use super::random::Random;
-use crate::support::{Api, EventKey, Events, SIGKILL, SOON, assert_starts_and_exits_match, shim_of, shown};
+use crate::support::{Api, EventKey, Events, SIGKILL, SOON, assert_starts_and_exits_match, shown};
 use gantry_api::types::Event;
 use gantry_testkit::{Daemon, DaemonOptions, Leaks, Runtime, wait_until};
 use rustix::process::Signal;
@@ -71,15 +71,18 @@ impl Feed {
 // === impl World ===
 
 impl World {
-    pub(super) fn new(random: Random) -> Self {
+    /// Processes live on when their shims are killed, or not.
+    pub(super) fn new(random: Random, adopts: bool) -> Self {
         // All events, so that the log can be compared with what was seen.
-        let daemon = Daemon::start(DaemonOptions::new(Runtime::BuiltIn).arg("--retain-count=0"));
+        let options = DaemonOptions::new(Runtime::BuiltIn).arg("--retain-count=0");
+        let options = if adopts { options.arg("--on-shim-death=adopt") } else { options };
+        let daemon = Daemon::start(options);
         let leaks = Leaks::snapshot(daemon.scratch());
         let slot = |number: usize| {
             let runtime = if number.is_multiple_of(5) { Runtime::Runc } else { Runtime::BuiltIn };
             let bundle = daemon.bundle().shell(INIT).memory_limit_bytes(64 << 20).pids_limit(100).build();
             let create = request(&bundle, &daemon, runtime);
-            Slot::new(bundle, create)
+            Slot::new(bundle, create, &daemon.state_dir(), adopts)
         };
         let slots = (0..CONTAINERS).map(slot).collect();
         let api = Api::connect(&daemon);
@@ -194,23 +197,20 @@ impl World {
             let execs: Vec<String> = running.execs.keys().cloned().collect();
             let exec = (!execs.is_empty() && self.random.chance(50)).then(|| self.random.choose(&execs));
             let process = exec.as_ref().map_or(&running.init, |exec| &running.execs[exec]);
-            if self.random.chance(50) {
-                shim_of(process).signal(Signal::KILL);
+            let harm = if self.random.chance(50) {
+                kill_shim(&slot.folder_of(exec.as_deref().unwrap_or("init")));
+                exec.map_or(Operation::KillShimOfInit, Operation::KillShimOfExec)
             } else {
                 process.signal(Signal::KILL);
-            }
-            let killed = match exec {
-                Some(exec) => Operation::SignalExec(exec, SIGKILL),
-                None => Operation::SignalInit(SIGKILL),
+                exec.map_or(Operation::SignalInit(SIGKILL), |exec| Operation::SignalExec(exec, SIGKILL))
             };
-            harmed.push((number, killed));
+            harmed.push((number, harm));
         }
         self.performed += 1 + harmed.len();
         self.count(format!("kill {} in the daemon's absence", harmed.len()));
         self.restart();
-        for (number, killed) in harmed {
-            let done = Ok(super::operation::Done::Accepted);
-            self.slots[number].settle(&mut self.feed, &killed, done);
+        for (number, harm) in harmed {
+            self.slots[number].settle(&mut self.feed, &harm, Ok(Done::Accepted));
         }
     }
 

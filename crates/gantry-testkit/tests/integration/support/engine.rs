@@ -12,6 +12,7 @@ use gantry_api::types::{
 use gantry_testkit::{Bundle, Process};
 use prost_types::Timestamp;
 use std::collections::BTreeSet;
+use std::fs;
 use std::sync::Arc;
 use tonic::Status;
 
@@ -166,6 +167,14 @@ pub(crate) fn shim_of(process: &Process) -> Process {
     let shim = process.parent().and_then(Process::of).expect("a running parent");
     assert!(shim.command.contains("gantry-shim"), "the parent is no shim: {shim:?}");
     shim
+}
+
+/// Whether the kernel tells how a process ended that is no child (Linux 6.15).
+pub(crate) fn tells_status_of_orphans() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers =
+        release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default()) >= (6, 15)
 }
 
 /// Insists on what holds for every log: each process's start and exit take turns, a start first; no exec starts or

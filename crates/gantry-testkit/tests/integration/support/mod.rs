@@ -7,6 +7,7 @@ pub(crate) mod old_client;
 pub(crate) use api::{Api, EventKey, Events, create_request, exec_request};
 pub(crate) use engine::{
     KILLED, SIGKILL, UNKNOWN, assert_starts_and_exits_match, host_process, shim_of, shown,
+    tells_status_of_orphans,
 };
 
 use std::time::Duration;
