@@ -15,6 +15,9 @@ use crate::error::Error;
 /// Where a line is cut; the writer's are far shorter, so that more is damage.
 const MAX_LINE_BYTES: u64 = 1 << 20;
 
+/// The highest number that a file has while the most files are kept and one more is being set aside.
+const MAX_NUMBER: u8 = 100;
+
 /// How often the names may change between two looks before that is an error and no coincidence.
 const MAX_ATTEMPTS: usize = 100;
 
@@ -87,7 +90,7 @@ impl LogFiles {
             return Ok(None);
         }
         for _ in 0..MAX_ATTEMPTS {
-            let generations = self.generations()?;
+            let generations = generations(|number| identity_of(&self.log.file(number)))?;
             let Some(wanted) = after(&generations, current) else { return Ok(None) };
             let opened = match Open::new(&self.log.file(wanted.number)) {
                 Ok(opened) => opened,
@@ -101,32 +104,22 @@ impl LogFiles {
         }
         Err(io::Error::other("its files change their names all the time"))
     }
-
-    /// All files of the log, the oldest first.
-    fn generations(&self) -> io::Result<Vec<Generation>> {
-        let mut numbers = vec![0];
-        let folder = self.log.path.parent().unwrap_or_else(|| Path::new("/"));
-        let name = self.log.path.file_name().unwrap_or_default();
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?.file_name();
-            let rest = entry.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
-            numbers.extend(rest.and_then(number_behind));
-        }
-        numbers.sort_unstable_by(|one, other| other.cmp(one));
-        let mut generations = Vec::new();
-        for number in numbers {
-            if let Some(identity) = identity_of(&self.log.file(number))? {
-                generations.push(Generation { number, identity });
-            }
-        }
-        Ok(generations)
-    }
 }
 
-/// `.3` is 3.
-fn number_behind(rest: &[u8]) -> Option<u8> {
-    let digits = std::str::from_utf8(rest.strip_prefix(b".")?).ok()?;
-    digits.parse().ok().filter(|number: &u8| *number > 0 && number.to_string() == digits)
+/// All files of a log, the oldest first, by `look`, which tells the file that has a number now.
+///
+/// Files only move up. Looking at the numbers upwards, too, no file is missed, however many rotations happen
+/// meanwhile; one that is seen again is where it was seen last.
+fn generations(mut look: impl FnMut(u8) -> io::Result<Option<Identity>>) -> io::Result<Vec<Generation>> {
+    let mut generations: Vec<Generation> = Vec::new();
+    for number in 0..=MAX_NUMBER {
+        if let Some(identity) = look(number)? {
+            generations.retain(|generation| generation.identity != identity);
+            generations.push(Generation { number, identity });
+        }
+    }
+    generations.reverse();
+    Ok(generations)
 }
 
 /// The oldest of those newer than `current`; the oldest of all if `current` was rotated away, or is none yet.
@@ -233,7 +226,6 @@ mod tests {
             log.write(text);
         }
         fs::write(log.folder.path().join("output.log.old"), "no\n").unwrap();
-        fs::write(log.folder.path().join("output.log.01"), "no\n").unwrap();
         assert_eq!(all(&mut LogFiles::new(log.path(0))), "a b c d");
     }
 
@@ -267,6 +259,51 @@ mod tests {
         }
         // Our own file is still there for us, `c` is gone.
         assert_eq!(all(&mut files), "b d e f");
+    }
+
+    /// Renames one file at a time, as a writer does between two looks.
+    struct Writer {
+        files: Vec<Option<Identity>>,
+        /// The number that gets a file next.
+        step: usize,
+        made: u64,
+    }
+
+    impl Writer {
+        fn step(&mut self) {
+            if self.step == 0 {
+                self.made += 1;
+                self.files[0] = Some(Identity(0, self.made));
+                self.step = self.files.len() - 1;
+            } else {
+                self.files[self.step] = self.files[self.step - 1].take();
+                self.step -= 1;
+            }
+        }
+    }
+
+    #[test]
+    fn no_file_is_missed_while_names_change() {
+        // Ten files, and so many renames between two looks, from any step of a rotation on; none becomes too old.
+        for (speed, start) in
+            [0, 1, 2, 3, 7, 20, 40].into_iter().flat_map(|speed| (0..=100).map(move |start| (speed, start)))
+        {
+            let files = (0..=100_u64).map(|number| {
+                10_u64.checked_sub(number).filter(|made| *made > 0).map(|made| Identity(0, made))
+            });
+            let mut writer = Writer { files: files.collect(), step: 100, made: 10 };
+            (0..start).for_each(|_| writer.step());
+            let before: Vec<Identity> = writer.files.iter().rev().flatten().copied().collect();
+            let seen = generations(|number| {
+                let seen = writer.files[usize::from(number)];
+                (0..speed).for_each(|_| writer.step());
+                Ok(seen)
+            });
+            let seen: Vec<Identity> =
+                seen.unwrap().into_iter().map(|generation| generation.identity).collect();
+            assert!(seen.starts_with(&before), "{before:?} and then {seen:?}");
+            assert!(seen.is_sorted_by_key(|identity| identity.1), "{seen:?}");
+        }
     }
 
     #[test]
