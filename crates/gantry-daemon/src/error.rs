@@ -57,14 +57,6 @@ pub(crate) enum Error {
     /// Standard output cannot be written.
     #[error("cannot print: {0}")]
     Print(io::Error),
-    /// The kernel does not take the score.
-    #[error("cannot set --oom-score-adj to {score}: {source}")]
-    OomScore {
-        /// As given.
-        score: i16,
-        /// The kernel's reason.
-        source: io::Error,
-    },
     /// TLS is not part of this build.
     #[cfg(not(feature = "tls"))]
     #[error(

@@ -1,6 +1,5 @@
 //! Limits of the process.
 
-use crate::error::Error;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
@@ -17,7 +16,8 @@ pub(crate) fn raise_open_files() {
 }
 
 /// Says how much the kernel prefers the daemon when memory is short.
-pub(crate) fn set_oom_score(score: i16) -> Result<(), Error> {
-    std::fs::write("/proc/self/oom_score_adj", score.to_string())
-        .map_err(|source| Error::OomScore { score, source })
+pub(crate) fn set_oom_score(score: i16) {
+    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", score.to_string()) {
+        warn!(%error, score, "the kernel does not take --oom-score-adj");
+    }
 }

@@ -100,7 +100,7 @@ fn run(sources: Sources, loaded: Loaded, names: &Names) -> Result<(), Error> {
     let log = Log::init(loaded.args.level(), loaded.args.log_format);
     limits::raise_open_files();
     if let Some(score) = loaded.args.oom_score_adj {
-        limits::set_oom_score(score)?;
+        limits::set_oom_score(score);
     }
     // A few threads are enough: what takes long are other programs.
     let runtime = tokio::runtime::Builder::new_multi_thread()

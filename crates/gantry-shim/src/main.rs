@@ -16,6 +16,7 @@ mod error;
 mod event_loop;
 mod life;
 mod logging;
+mod oom;
 mod process;
 mod reaper;
 mod runtime;

@@ -1,6 +1,7 @@
 //! Running the OCI runtime's commands: as somebody else's parent would, except that they die with the shim.
 
 use crate::error::{Error, Result};
+use crate::oom::Unprotected;
 use crate::sys;
 use gantry_oci::{Runtime, RuntimeError};
 use gantry_record::ContainerId;
@@ -55,6 +56,7 @@ impl Driver {
         let [stdin, stdout, stderr] = streams.map(|fd| fd.map_or_else(Stdio::null, Stdio::from));
         command.stdin(stdin).stdout(stdout).stderr(stderr);
         sys::prepare_child(&mut command, self.umask);
+        let _unprotected = Unprotected::begin();
         Ok(command.spawn().map_err(|e| RuntimeError::spawn(&self.runtime.program, e))?)
     }
 

@@ -88,7 +88,7 @@ fn a_flood_of_silent_connections_keeps_nobody_out() {
     // Room for 100 clients.
     let commands = "ulimit -n 400; exec \"$@\"";
     let daemon = spawn(&mut shell(&scratch, commands, &["--listen", &address]), &log);
-    wait_until("it listens", SOON, || path.exists());
+    wait_until("it listens", SOON, || UnixStream::connect(&path).is_ok());
     let old = Api::connect_to(&address);
     assert_eq!(old.health("").unwrap(), SERVING);
     let mut flood = Vec::new();

@@ -1,8 +1,10 @@
 //! The daemon's settings: flags as Go reads them, the configuration file, the environment, and changing them while it
 //! runs.
 
-use crate::support::{Api, SOON, create_request};
-use gantry_testkit::{Binaries, Daemon, DaemonOptions, Finished, Runtime, Scratch, finish, wait_until};
+use crate::support::{Api, SOON, create_request, exec_request};
+use gantry_testkit::{
+    Binaries, Daemon, DaemonOptions, Finished, Process, Runtime, Scratch, finish, wait_until,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -126,6 +128,31 @@ fn sigusr1_tells_what_the_daemon_is_doing() {
 }
 
 #[test]
+fn protection_from_kills_for_want_of_memory_ends_at_the_container() {
+    let daemon = Daemon::start(DaemonOptions::new(Runtime::BuiltIn).arg("--oom-score-adj").arg("-500"));
+    if daemon.log().contains("the kernel does not take --oom-score-adj") {
+        // Root without CAP_SYS_RESOURCE.
+        return;
+    }
+    let api = Api::connect(&daemon);
+    let score =
+        |pid: u32| fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap().trim().to_owned();
+    let bundle = daemon.bundle().args(["sleep", "1000"]).build();
+    let init = api.create(create_request(&bundle)).unwrap().processes[0].system_pid;
+    let exec = api.add_process(exec_request(bundle.id(), "one", &["sleep", "1000"])).unwrap();
+    let shim = Process::of(init.try_into().unwrap()).unwrap().parent().unwrap();
+    assert_eq!(
+        (score(daemon.pid()), score(shim.try_into().unwrap())),
+        ("-500".to_owned(), "-500".to_owned())
+    );
+    assert_eq!((score(init), score(exec)), ("0".to_owned(), "0".to_owned()));
+    let own = |config: &mut serde_json::Value| config["process"]["oomScoreAdj"] = serde_json::json!(-200);
+    let bundle = daemon.bundle().args(["sleep", "1000"]).patch(own).build();
+    let init = api.create(create_request(&bundle)).unwrap().processes[0].system_pid;
+    assert_eq!(score(init), "-200");
+}
+
+#[test]
 fn as_containerd_it_reads_flags_as_go_does_and_logs_as_0_2_did() {
     let scratch = Scratch::new();
     let name = scratch.path().join("containerd");
@@ -174,7 +201,7 @@ fn nobody_has_to_read_the_log() {
         .spawn()
         .unwrap();
     drop((child.stdout.take(), child.stderr.take()));
-    wait_until("the socket is there", SOON, || socket.exists());
+    wait_until("it listens", SOON, || std::os::unix::net::UnixStream::connect(&socket).is_ok());
     let pid = Pid::from_child(&child);
     for _ in 0..3 {
         kill_process(pid, Signal::USR1).unwrap();
