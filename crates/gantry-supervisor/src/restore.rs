@@ -102,6 +102,13 @@ async fn set_aside_container(
     {
         warn!(container = %id, %error, "the runtime cannot delete the container");
     }
+    if dir.is_bare() {
+        info!(container = %id, "it was being made or removed; removing what is left of it");
+        if let Err(error) = dir.remove() {
+            warn!(container = %id, %error, "its folder cannot be removed");
+        }
+        return;
+    }
     set_aside(shared, dir.path(), error);
 }
 

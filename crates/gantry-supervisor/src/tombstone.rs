@@ -3,7 +3,8 @@
 //! An exit's folder must be gone before the exit is told, since clients use the id again at once; and it must
 //! not be gone before the exit is logged, since a kill in between would lose it. So the folder is first moved
 //! aside, to `@ended/<number>/<container>/<process>`, in one rename; then the event is logged and told; then
-//! the tombstone is removed. What is found there at start is logged unless the log knows it.
+//! the tombstone is renamed to `<number>.told` and removed. What is found there at start is logged unless its name
+//! says so or the log knows it.
 
 use crate::events::{Event, EventKind, EventLog, ProcessKey};
 use gantry_container::process::Identity;
@@ -12,6 +13,9 @@ use gantry_record::{ContainerDir, ContainerId, Error, ExitStatus, ProcessId, Res
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::{info, warn};
+
+/// What the names of tombstones end with whose exit is in the log.
+const TOLD: &str = "told";
 
 /// A folder whose exit is being reported.
 #[derive(Debug)]
@@ -59,7 +63,18 @@ impl Tombstone {
         Ok(buried)
     }
 
-    /// Removes it once the exit is told.
+    /// Notes that the exit is in the log. In one step: one that is half removed must not pass for an exit that nobody
+    /// was told of.
+    pub(crate) fn told(self) -> Self {
+        let told = self.0.with_extension(TOLD);
+        match rustix::fs::rename(&self.0, &told) {
+            Ok(()) => Self(told),
+            // Then it is only a little less safe.
+            Err(_) => self,
+        }
+    }
+
+    /// Removes it.
     pub(crate) fn remove(&self) {
         if let Err(error) = remove_folder(&self.0) {
             warn!(%error, "what an exit left cannot be removed; the next start tries again");
@@ -85,10 +100,12 @@ pub(crate) fn exit_event(container: &str, process: &str, status: ExitStatus, key
 pub(crate) async fn finish_all(state: &StateDir, log: &EventLog) {
     // Without the folder nothing was left.
     for (_, folder) in folders(&state.ended()).unwrap_or_default() {
-        for (container, path) in folders(&folder).unwrap_or_default() {
-            finish(&ContainerDir::new(path), &container, log).await;
+        if folder.extension().is_none_or(|extension| extension != TOLD) {
+            for (container, path) in folders(&folder).unwrap_or_default() {
+                finish(&ContainerDir::new(path), &container, log).await;
+            }
         }
-        Tombstone(folder).remove();
+        Tombstone(folder).told().remove();
     }
 }
 

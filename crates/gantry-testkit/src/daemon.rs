@@ -23,6 +23,7 @@ const LOG_LINES_SHOWN: usize = 60;
 pub struct DaemonOptions {
     runtime: Runtime,
     runtime_program: Option<String>,
+    shim: Option<PathBuf>,
     start_timeout: Option<Duration>,
     kill_at: Option<String>,
     args: Vec<OsString>,
@@ -47,6 +48,7 @@ impl DaemonOptions {
         Self {
             runtime,
             runtime_program: None,
+            shim: None,
             start_timeout: None,
             kill_at: None,
             args: Vec::new(),
@@ -58,6 +60,13 @@ impl DaemonOptions {
     #[must_use]
     pub fn runtime_program(mut self, program: impl Into<String>) -> Self {
         self.runtime_program = Some(program.into());
+        self
+    }
+
+    /// Another program as the shim.
+    #[must_use]
+    pub fn shim(mut self, program: impl Into<PathBuf>) -> Self {
+        self.shim = Some(program.into());
         self
     }
 
@@ -125,7 +134,7 @@ impl Daemon {
         };
         command.arg("--listen").arg(self.address());
         command.arg("--state-dir").arg(self.state_dir());
-        command.arg("--shim").arg(self.binaries.shim());
+        command.arg("--shim").arg(self.options.shim.clone().unwrap_or_else(|| self.binaries.shim()));
         let args = match (&self.options.runtime_program, self.options.runtime) {
             (Some(program), _) => {
                 command.arg("--runtime").arg(program);

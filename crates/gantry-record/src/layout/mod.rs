@@ -231,12 +231,22 @@ impl ContainerDir {
         Ok(ids)
     }
 
-    /// Removes the folder with all that is in it; one that is gone already is fine.
+    /// Removes the folder with all that is in it, its processes first; one that is gone already is fine.
     ///
     /// # Errors
     /// [`Error::Io`] when something cannot be removed.
     pub fn remove(&self) -> Result<()> {
+        // Without the folder there are none.
+        for process in self.processes().unwrap_or_default() {
+            self.process(&process).remove()?;
+        }
         remove_folder(&self.0)
+    }
+
+    /// Whether it holds neither a record nor a process: it was being made or removed.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        !self.state().exists() && folders(&self.0).is_ok_and(|folders| folders.is_empty())
     }
 }
 
@@ -285,6 +295,21 @@ mod tests {
             std::fs::write(dir.file(name::PID), broken).unwrap();
             assert!(matches!(dir.pid(), Err(Error::Damaged { .. })), "{broken:?}");
         }
+    }
+
+    #[test]
+    fn what_was_being_made_or_removed_is_bare() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = StateDir::new(root.path()).container(&ContainerId::new("a").unwrap());
+        dir.create(&ContainerRecord { bundle: "/b".into(), ..ContainerRecord::default() }).unwrap();
+        dir.process(&ProcessId::init()).create(&ProcessRecord::default()).unwrap();
+        assert!(!dir.is_bare());
+        std::fs::remove_file(dir.state()).unwrap();
+        assert!(!dir.is_bare());
+        dir.process(&ProcessId::init()).remove().unwrap();
+        assert!(dir.is_bare());
+        dir.remove().unwrap();
+        dir.remove().unwrap();
     }
 
     #[test]

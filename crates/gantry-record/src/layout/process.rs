@@ -134,11 +134,15 @@ impl ProcessDir {
         }
     }
 
-    /// Removes the folder with all that is in it.
+    /// Removes the folder with all that is in it. The pid goes first: whoever finds the rest, because this one was
+    /// killed half-way, must not take it for a process that was started.
     ///
     /// # Errors
     /// [`Error::Io`] when something cannot be removed.
     pub fn remove(&self) -> Result<()> {
-        remove_folder(&self.0)
+        match rustix::fs::unlink(self.file(name::PID)) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => remove_folder(&self.0),
+            Err(error) => Err(Error::io("remove", self.file(name::PID), error)),
+        }
     }
 }

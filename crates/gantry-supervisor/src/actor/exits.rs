@@ -130,7 +130,11 @@ impl Actor {
         self.shared.metrics.exited.notify_one();
         info!(%container, %process, %status, "exited");
         match tombstone {
-            Ok(tombstone) => tombstone.remove(),
+            Ok(tombstone) => {
+                let tombstone = tombstone.told();
+                start::step(process, "told");
+                tombstone.remove();
+            }
             Err(_) if process.is_init() => drop(self.container.dir().remove()),
             Err(_) => drop(self.container.dir().process(process).remove()),
         }

@@ -2,13 +2,12 @@
 
 use crate::support::{Api, KILLED, SIGKILL, SOON, create_request, each_runtime, exec_request, host_process};
 use gantry_api::types::CreateContainerRequest;
-use gantry_testkit::{Bundle, Daemon, DaemonOptions, Fifo, Leaks, Runtime, StdioFifos, wait_until};
+use gantry_testkit::{Daemon, DaemonOptions, Leaks, Runtime, StdioFifos, wait_until};
 use rustix::fs::{Gid, Uid, chown};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::thread;
 
 each_runtime!(
     pause_and_resume_also_across_a_restart,
@@ -208,48 +207,6 @@ fn a_bundle_that_vanishes_under_a_running_container(runtime: Runtime) {
     assert_eq!(api.find(bundle.id()).unwrap().0, "running");
     let error = api.add_process(exec_request(bundle.id(), "e1", &["true"])).unwrap_err();
     assert!(error.message().contains(bundle.path().to_str().unwrap()), "{error:?}");
-    end(&api, bundle.id());
-    leaks.assert_clean();
-}
-
-/// A runtime that makes a container only when somebody writes into a FIFO.
-fn hesitant_runtime(bundle: &Bundle, daemon: &Daemon) -> (String, Fifo) {
-    let go = Fifo::create(bundle.path().join("go"));
-    let program = bundle.path().join("hesitant-runtime");
-    let real = daemon.binaries().runtime();
-    let script = format!(
-        "#!/bin/sh\ncase \" $* \" in *' create '*) read go <{} ;; esac\nexec {} \"$@\"\n",
-        go.text(),
-        real.display()
-    );
-    fs::write(&program, script).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    (program.to_str().unwrap().to_owned(), go)
-}
-
-#[test]
-fn a_container_that_is_being_made_is_listed_as_stopped() {
-    let daemon = Daemon::start(DaemonOptions::new(Runtime::BuiltIn));
-    let leaks = Leaks::snapshot(daemon.scratch());
-    let bundle = daemon.bundle().args(["sleep", "1000"]).build();
-    let (runtime, go) = hesitant_runtime(&bundle, &daemon);
-    let root = format!("--root={}", daemon.runtime_root().display());
-    let request = CreateContainerRequest { runtime, runtime_args: vec![root], ..create_request(&bundle) };
-    let api = Api::connect(&daemon);
-    thread::scope(|scope| {
-        let other = Api::connect(&daemon);
-        let creating = scope.spawn(move || other.create(request).map(|container| container.status));
-        wait_until("the container on the list", SOON, || api.find(bundle.id()).is_some());
-        assert_eq!(api.find(bundle.id()), Some(("stopped".to_owned(), Vec::new())));
-        // What is asked of its init waits until there is one; whatever else there is, goes on.
-        let neighbour = daemon.bundle().args(["sleep", "1000"]).build();
-        api.run(&neighbour);
-        end(&api, neighbour.id());
-        assert!(!creating.is_finished());
-        drop(go.writer());
-        assert_eq!(creating.join().unwrap().unwrap(), "running");
-    });
-    assert_eq!(api.find(bundle.id()), Some(("running".to_owned(), vec!["init".to_owned()])));
     end(&api, bundle.id());
     leaks.assert_clean();
 }

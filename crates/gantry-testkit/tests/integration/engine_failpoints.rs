@@ -34,7 +34,7 @@ use During::{ExecExit, ExecStart, InitExit, InitStart};
 use Outcome::{Exited, Gone, Works};
 
 /// Until a start is in the log nobody can have been told of it.
-const STEPS: [(&str, During, Outcome); 26] = [
+const STEPS: [(&str, During, Outcome); 28] = [
     ("init::folder", InitStart, Gone),
     ("init::recorded", InitStart, Gone),
     ("init::spawned", InitStart, Gone),
@@ -48,6 +48,7 @@ const STEPS: [(&str, During, Outcome); 26] = [
     ("init::deleted", InitExit, Exited),
     ("init::buried", InitExit, Exited),
     ("init::exit-logged", InitExit, Exited),
+    ("init::told", InitExit, Exited),
     ("init::forgotten", InitExit, Exited),
     ("exec::recorded", ExecStart, Gone),
     ("exec::spawned", ExecStart, Gone),
@@ -60,6 +61,7 @@ const STEPS: [(&str, During, Outcome); 26] = [
     ("exec::ended", ExecExit, Exited),
     ("exec::buried", ExecExit, Exited),
     ("exec::exit-logged", ExecExit, Exited),
+    ("exec::told", ExecExit, Exited),
     ("exec::forgotten", ExecExit, Exited),
 ];
 

@@ -166,7 +166,7 @@ type Damage = (&'static str, fn(PathBuf), Left);
 
 /// The folders of the container, its init and its exec `e1` are there; the daemon is not.
 const DAMAGES: [Damage; 12] = [
-    ("an empty folder", |folder| empty(&folder), Left::Aside),
+    ("an empty folder", |folder| empty(&folder), Left::Nothing),
     ("no state.json", |folder| remove(&folder.join("state.json")), Left::Aside),
     ("an empty state.json", |folder| write(&folder.join("state.json"), b""), Left::Aside),
     ("a truncated state.json", |folder| truncate(&folder.join("state.json")), Left::Aside),

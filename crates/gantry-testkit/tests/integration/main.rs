@@ -41,3 +41,4 @@ mod engine_random;
 mod engine_resources;
 mod engine_restore;
 mod engine_shim_death;
+mod engine_starts;
