@@ -319,6 +319,10 @@ impl Supervisor {
             return Err(Error::Subscription(TEXT));
         }
         self.restored().await;
+        if stored_only {
+            // What this client was answered already is in its replay.
+            self.shared.log.settle().await;
+        }
         Ok(self.shared.log.subscribe(since, stored_only, container))
     }
 

@@ -80,10 +80,14 @@ impl Tombstone {
             warn!(%error, "what an exit left cannot be removed; the next start tries again");
         }
         if let Some(ended) = self.0.parent() {
-            // The last one puts out the light; while others are there this fails.
-            let _ = rustix::fs::rmdir(ended);
+            remove_if_empty(ended);
         }
     }
+}
+
+/// The last one puts out the light; while others are there this fails.
+fn remove_if_empty(ended: &Path) {
+    let _ = rustix::fs::rmdir(ended);
 }
 
 /// The event that tells of a process's end.
@@ -107,6 +111,8 @@ pub(crate) async fn finish_all(state: &StateDir, log: &EventLog) {
         }
         Tombstone(folder).told().remove();
     }
+    // Of a daemon that was killed between the last tombstone's removal and this one's.
+    remove_if_empty(&state.ended());
 }
 
 async fn finish(dir: &ContainerDir, container: &str, log: &EventLog) {
@@ -121,5 +127,22 @@ async fn finish(dir: &ContainerDir, container: &str, log: &EventLog) {
             info!(container, process = %process, %status, "reporting an exit that the last daemon could not report");
             log.append(exit_event(container, process.as_str(), status, key)).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_empty_folder_of_a_killed_daemon_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path());
+        let log = EventLog::open(&state.event_log(), 0).unwrap();
+        std::fs::create_dir(state.ended()).unwrap();
+        finish_all(&state, &log).await;
+        assert!(!state.ended().exists());
+        // Where there is none, there is nothing to do.
+        finish_all(&state, &log).await;
     }
 }

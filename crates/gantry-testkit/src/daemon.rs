@@ -163,13 +163,26 @@ impl Daemon {
         command
     }
 
+    /// Starts it again, after its death, and does not wait until it is ready.
+    ///
+    /// # Panics
+    /// When it cannot be executed.
+    pub fn restart_without_waiting(&mut self) {
+        let mut command = self.command();
+        self.child = Some(self.spawn(&mut command));
+    }
+
+    fn spawn(&self, command: &mut Command) -> Child {
+        let log = File::options().create(true).append(true).open(self.log_path()).expect("open the log");
+        command.stdout(log.try_clone().expect("a second handle on the log")).stderr(log);
+        command.spawn().unwrap_or_else(|error| panic!("start {command:?}: {error}"))
+    }
+
     fn launch(&mut self) {
         let readiness = Readiness::in_folder(self.scratch.path());
-        let log = File::options().create(true).append(true).open(self.log_path()).expect("open the log");
         let mut command = self.command();
         command.env("NOTIFY_SOCKET", readiness.address());
-        command.stdout(log.try_clone().expect("a second handle on the log")).stderr(log);
-        let child = command.spawn().unwrap_or_else(|error| panic!("start {command:?}: {error}"));
+        let child = self.spawn(&mut command);
         let ready = readiness.wait(&child, DAEMON_TIMEOUT);
         // Kept before a panic, so that it is ended.
         self.child = Some(child);

@@ -26,7 +26,7 @@ const BATCH: usize = 256;
 /// The log. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct EventLog {
-    queue: mpsc::Sender<Append>,
+    queue: mpsc::Sender<Request>,
     shared: Arc<Mutex<Shared>>,
     retain: Arc<AtomicUsize>,
 }
@@ -41,10 +41,13 @@ pub(crate) struct LogOverview {
     pub cut_off: u64,
 }
 
+/// What the writer is asked for.
 #[derive(Debug)]
-struct Append {
-    event: Event,
-    done: oneshot::Sender<()>,
+enum Request {
+    /// To write an event, and to say so once it is written.
+    Append(Event, oneshot::Sender<()>),
+    /// To say when all that came before it is delivered.
+    Settle(oneshot::Sender<()>),
 }
 
 #[derive(Debug, Default)]
@@ -125,9 +128,17 @@ impl EventLog {
     /// delivered, in the order of appending, once no power cut can lose it either.
     pub async fn append(&self, event: Event) {
         let (done, written) = oneshot::channel();
-        if self.queue.send(Append { event, done }).await.is_err() || written.await.is_err() {
+        if self.queue.send(Request::Append(event, done)).await.is_err() || written.await.is_err() {
             error!("the event log's writer has ended; an event is lost");
         }
+    }
+
+    /// Returns once everything appended so far is delivered: a replay from then on has it.
+    pub(crate) async fn settle(&self) {
+        let (done, settled) = oneshot::channel();
+        // Without a writer there is nothing to wait for.
+        let _ = self.queue.send(Request::Settle(done)).await;
+        let _ = settled.await;
     }
 
     /// Whether the log knows an event of this kind about this very process.
@@ -203,7 +214,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, mut queue: mpsc::Receiver<Append>) {
+    fn run(mut self, mut queue: mpsc::Receiver<Request>) {
         let mut batch = Vec::new();
         while let Some(first) = queue.blocking_recv() {
             batch.push(first);
@@ -216,21 +227,39 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, batch: &mut Vec<Append>) {
-        for append in batch.iter_mut() {
-            self.last = Timestamp::now().max(self.last.next());
-            append.event.timestamp = self.last;
+    fn commit(&mut self, batch: &mut Vec<Request>) {
+        let (mut events, mut written, mut settled) =
+            (Vec::with_capacity(batch.len()), Vec::new(), Vec::new());
+        for request in batch.drain(..) {
+            match request {
+                Request::Settle(done) => settled.push(done),
+                Request::Append(mut event, done) => {
+                    self.last = Timestamp::now().max(self.last.next());
+                    event.timestamp = self.last;
+                    events.push(Arc::new(event));
+                    written.push(done);
+                }
+            }
         }
-        let lines: Vec<u8> = batch.iter().flat_map(|append| file::encode(&append.event)).collect();
+        if !events.is_empty() {
+            self.write(events, written);
+        }
+        for done in settled {
+            // Whoever asked may have gone.
+            let _ = done.send(());
+        }
+    }
+
+    /// Writes events, says so, syncs them, and delivers them.
+    fn write(&mut self, events: Vec<Arc<Event>>, written: Vec<oneshot::Sender<()>>) {
+        let lines: Vec<u8> = events.iter().flat_map(|event| file::encode(event)).collect();
         if !self.unwritten
             && let Err(error) = self.log.append(&lines)
         {
             error!(%error, "the event log cannot be written; events are kept in memory until it can");
             self.unwritten = true;
         }
-        let mut events = Vec::with_capacity(batch.len());
-        for Append { event, done } in batch.drain(..) {
-            events.push(Arc::new(event));
+        for done in written {
             // Whoever appended may have gone; the event has not.
             let _ = done.send(());
         }
@@ -302,19 +331,12 @@ mod tests {
         (folder, log)
     }
 
-    /// Waits until everything appended so far is delivered: a subscriber gets what comes after it.
-    async fn delivered(log: &EventLog) {
-        let mut marker = log.subscribe(None, false, Some("marker".to_owned()));
-        log.append(event("marker")).await;
-        marker.live.as_mut().unwrap().recv().await.unwrap();
-    }
-
     #[tokio::test]
     async fn replay_then_live_without_gap_or_double() {
         let (_folder, log) = opened(500);
         log.append(event("a")).await;
         log.append(event("b")).await;
-        delivered(&log).await;
+        log.settle().await;
         let mut subscription = log.subscribe(Some(Timestamp::default()), false, Some("a".to_owned()));
         log.append(event("b")).await;
         log.append(event("a")).await;
@@ -323,7 +345,7 @@ mod tests {
         assert_eq!(live.container, "a");
         assert!(live.timestamp > subscription.replay[0].timestamp);
         let stored = log.subscribe(Some(subscription.replay[0].timestamp), true, None);
-        assert_eq!((stored.replay.len(), stored.live.is_none()), (4, true));
+        assert_eq!((stored.replay.len(), stored.live.is_none()), (3, true));
         assert_eq!(log.subscribe(None, true, None).replay.len(), 0);
     }
 
@@ -336,7 +358,7 @@ mod tests {
             for _ in 0..35 {
                 log.append(event("a")).await;
             }
-            delivered(&log).await;
+            log.settle().await;
         }
         let stored = file::read(&path).unwrap().events;
         assert!((10..20).contains(&stored.len()), "{}", stored.len());
@@ -353,7 +375,7 @@ mod tests {
         for _ in 0..=SUBSCRIBER_QUEUE {
             log.append(event("a")).await;
         }
-        delivered(&log).await;
+        log.settle().await;
         assert_eq!(log.subscribers(), 0);
         let mut received = 0;
         while slow.live.as_mut().unwrap().recv().await.is_some() {
@@ -368,7 +390,7 @@ mod tests {
         let key = ProcessKey { system_pid: 5, start_time: 77 };
         let exit = Event { kind: EventKind::Exit, process: "init".to_owned(), key: Some(key), ..event("a") };
         log.append(exit).await;
-        delivered(&log).await;
+        log.settle().await;
         assert!(log.knows(EventKind::Exit, "a", "init", key));
         assert!(!log.knows(EventKind::Exit, "a", "init", ProcessKey { start_time: 78, ..key }));
         assert!(!log.knows(EventKind::StartContainer, "a", "init", key));

@@ -3,12 +3,11 @@
 //! It spawns its daemon itself, as dockerd does, by the names that docker's packages gave to the programs. Its bundles have
 //! capabilities as one flat list, which runtimes of today do not read; the built-in one does.
 
+use crate::support::Python;
 use gantry_testkit::{Binaries, Bundle, Leaks, finish};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 /// Three lives of dockerd and five of its daemon, three of them noticed only after dockerd's own 1.5 seconds.
@@ -16,9 +15,6 @@ const TIMEOUT: Duration = Duration::from_secs(180);
 
 #[test]
 fn dockerd_runs_its_life_cycles() {
-    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = crate_folder.join("../../.cache/python/bin/python");
-    assert!(python.is_file(), "there is no Python with grpcio in .cache/python: run `make setup`");
     let bundle = Bundle::busybox()
         .patch(|config| config["process"]["capabilities"] = json!(["CAP_CHOWN", "CAP_KILL"]))
         .build();
@@ -29,8 +25,7 @@ fn dockerd_runs_its_life_cycles() {
         fs::create_dir(&folder).unwrap();
         folder
     };
-    let (programs, stubs, root, temporary) =
-        (folder("programs"), folder("stubs"), folder("docker"), folder("tmp"));
+    let (programs, root, temporary) = (folder("programs"), folder("docker"), folder("tmp"));
     let binaries = Binaries::locate();
     let links = [
         (binaries.gantryd(), "docker-containerd"),
@@ -41,19 +36,11 @@ fn dockerd_runs_its_life_cycles() {
         symlink(program, programs.join(name)).unwrap();
     }
 
-    let proto = crate_folder.join("../gantry-api/proto");
-    let mut generate = Command::new(&python);
-    generate.args(["-m", "grpc_tools.protoc"]).arg(format!("-I{}", proto.display()));
-    generate.arg(format!("--python_out={}", stubs.display()));
-    generate.arg(format!("--grpc_python_out={}", stubs.display()));
-    finish(generate.args(["types.proto", "health.proto"]), TIMEOUT).success();
-
-    let mut dockerd = Command::new(&python);
-    dockerd.arg("-B").arg(crate_folder.join("tests/python/dockerd.py"));
+    let mut dockerd = Python::with_stubs(scratch).script("dockerd.py");
     dockerd.arg("--root").arg(&root).arg("--rootfs").arg(bundle.rootfs());
     dockerd.arg("--config").arg(bundle.path().join("config.json")).arg("--programs").arg(&programs);
     dockerd.arg(format!("--runtime-arg=--root={}", scratch.path().join("runtime").display()));
-    let done = finish(dockerd.env("PYTHONPATH", &stubs).env("TMPDIR", temporary), TIMEOUT);
+    let done = finish(dockerd.env("TMPDIR", temporary), TIMEOUT);
     let log = fs::read_to_string(root.join("libcontainerd/log")).unwrap_or_default();
     let last: Vec<&str> = log.lines().rev().take(40).collect();
     assert!(

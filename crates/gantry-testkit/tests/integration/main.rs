@@ -18,6 +18,8 @@ mod bundles;
 mod cli_inspect;
 mod cli_logs;
 mod cli_update;
+mod compatibility;
+mod conformance;
 mod containerd_suite;
 mod ctr;
 mod daemon_clients;

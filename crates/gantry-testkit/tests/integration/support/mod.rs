@@ -3,12 +3,14 @@
 mod api;
 mod engine;
 pub(crate) mod old_client;
+mod python;
 
 pub(crate) use api::{Api, EventKey, Events, create_request, exec_request};
 pub(crate) use engine::{
     KILLED, SIGKILL, UNKNOWN, assert_starts_and_exits_match, host_process, shim_of, shown,
     tells_status_of_orphans,
 };
+pub(crate) use python::{Python, proto_folder, tests_folder};
 
 use std::time::Duration;
 
