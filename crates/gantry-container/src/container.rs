@@ -2,6 +2,7 @@
 
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroups;
+use crate::consoles::Consoles;
 use crate::error::{Error, Result};
 use crate::resources::Resources;
 use crate::runtime;
@@ -29,6 +30,8 @@ pub struct Settings {
     pub on_shim_death: OnShimDeath,
     /// This host's cgroups.
     pub cgroups: Cgroups,
+    /// What is known of the runtimes' ways to a terminal.
+    pub consoles: Consoles,
 }
 
 /// What becomes of a process whose shim dies.

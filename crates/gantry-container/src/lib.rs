@@ -9,6 +9,7 @@
 pub mod bundle;
 pub mod cgroup;
 pub mod checkpoint;
+pub mod consoles;
 pub mod container;
 pub mod error;
 pub mod exit;
@@ -23,6 +24,7 @@ pub mod start;
 mod sys;
 
 pub use checkpoint::Checkpoint;
+pub use consoles::Consoles;
 pub use container::{Container, NewContainer, OnShimDeath, Settings};
 pub use error::{Error, Result};
 pub use exit::ExitWatch;

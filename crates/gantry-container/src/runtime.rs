@@ -39,7 +39,8 @@ pub async fn run(
     check(operation, id, output)
 }
 
-async fn output(command: Command, input: Option<&[u8]>) -> std::io::Result<Output> {
+/// What a command prints, bounded; it is killed when the caller gives up.
+pub(crate) async fn output(command: Command, input: Option<&[u8]>) -> std::io::Result<Output> {
     let mut command = tokio::process::Command::from(command);
     command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);

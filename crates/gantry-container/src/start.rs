@@ -46,9 +46,12 @@ pub struct Started {
 pub async fn start(
     container: &Container,
     id: ProcessId,
-    record: ProcessRecord,
+    mut record: ProcessRecord,
     cancelled: impl Future<Output = ()>,
 ) -> Result<Started> {
+    if record.terminal() {
+        record.console_path = container.settings().consoles.wants_path(container.runtime()).await;
+    }
     let dir = container.dir().process(&id);
     dir.create(&record)?;
     step(&id, "recorded");

@@ -10,8 +10,8 @@ use crate::reload::Reloader;
 use crate::signals::{Signals, Wish};
 use crate::telemetry::{self, Pages, Telemetry};
 use gantry_api::server::{Api, Containers, Health, ReadableMessagesLayer, Version};
-use gantry_container::Settings;
 use gantry_container::cgroup::Cgroups;
+use gantry_container::{Consoles, Settings};
 use gantry_oci::Runtime;
 use gantry_record::StateDir;
 use gantry_supervisor::{Options, Supervisor};
@@ -100,6 +100,7 @@ fn options(args: &Args, state: StateDir) -> Options {
             start_timeout: args.start_timeout,
             on_shim_death: args.on_shim_death.into(),
             cgroups: Cgroups::discover(),
+            consoles: Consoles::default(),
         },
         retain_events: args.retain_events(),
         start_workers: args.start_workers(),

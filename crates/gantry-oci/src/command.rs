@@ -4,7 +4,6 @@
 //! id (0.2 specification, section 3.3).
 
 use gantry_record::ContainerId;
-use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
@@ -21,6 +20,15 @@ pub struct Runtime {
 #[derive(Clone, Copy, Debug)]
 pub struct Logging<'a>(pub &'a Path);
 
+/// How a runtime and its caller come to one terminal.
+#[derive(Clone, Copy, Debug)]
+pub enum Console<'a> {
+    /// The runtime makes it and sends its master side to this Unix socket (`--console-socket`, since runc 1.0-rc3).
+    Socket(&'a Path),
+    /// The caller has made it, and this is the path of its other side (`--console`, before).
+    Path(&'a Path),
+}
+
 /// What `create` is told.
 #[derive(Clone, Copy, Debug)]
 pub struct Create<'a> {
@@ -30,8 +38,8 @@ pub struct Create<'a> {
     pub bundle: &'a Path,
     /// Where to write the pid of init.
     pub pid_file: &'a Path,
-    /// Unix socket that receives the terminal's master side, for a process with a terminal.
-    pub console_socket: Option<&'a Path>,
+    /// For a process with a terminal.
+    pub console: Option<Console<'a>>,
     /// Use `MS_MOVE` and `chroot` in place of `pivot_root`.
     pub no_pivot: bool,
 }
@@ -46,7 +54,7 @@ pub struct Exec<'a> {
     /// Where to write the pid.
     pub pid_file: &'a Path,
     /// As in [`Create`].
-    pub console_socket: Option<&'a Path>,
+    pub console: Option<Console<'a>>,
 }
 
 /// What `restore` is told.
@@ -110,7 +118,7 @@ impl Runtime {
     pub fn exec(&self, id: &ContainerId, how: &Exec<'_>) -> Command {
         let mut command = self.command(Some(how.log), "exec");
         command.arg("-d").arg("--process").arg(how.process);
-        option(&mut command, "--console-socket", how.console_socket);
+        add_console(&mut command, how.console);
         command.arg("--pid-file").arg(how.pid_file).arg(id.as_str());
         command
     }
@@ -186,6 +194,15 @@ impl Runtime {
         command
     }
 
+    /// Prints which flags a subcommand takes. Asked of the program alone, without what its containers' arguments say.
+    #[must_use]
+    pub fn help(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        forget_service_manager(&mut command);
+        command.args([subcommand, "--help"]);
+        command
+    }
+
     /// Changes limits to the OCI resources that are written to its standard input as JSON.
     #[must_use]
     pub fn update(&self, id: &ContainerId) -> Command {
@@ -205,7 +222,7 @@ pub fn forget_service_manager(command: &mut Command) {
 
 impl Create<'_> {
     fn add_to(&self, command: &mut Command) {
-        option(command, "--console-socket", self.console_socket);
+        add_console(command, self.console);
         if self.no_pivot {
             command.arg("--no-pivot");
         }
@@ -213,15 +230,18 @@ impl Create<'_> {
     }
 }
 
-fn option(command: &mut Command, flag: &str, value: Option<impl AsRef<OsStr>>) {
-    if let Some(value) = value {
-        command.arg(flag).arg(value);
+fn add_console(command: &mut Command, console: Option<Console<'_>>) {
+    match console {
+        None => {}
+        Some(Console::Socket(path)) => drop(command.arg("--console-socket").arg(path)),
+        Some(Console::Path(path)) => drop(command.arg("--console").arg(path)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
 
     fn line(command: &Command) -> String {
         let mut words = vec![command.get_program().to_string_lossy()];
@@ -237,7 +257,7 @@ mod tests {
             log: Logging(Path::new("/p/log.json")),
             bundle: Path::new("/b"),
             pid_file: Path::new("/p/pid"),
-            console_socket: Some(Path::new("/s")),
+            console: Some(Console::Socket(Path::new("/s"))),
             no_pivot: true,
         };
         assert_eq!(
@@ -249,13 +269,16 @@ mod tests {
             log: how.log,
             process: Path::new("/p/process.json"),
             pid_file: how.pid_file,
-            console_socket: None,
+            console: None,
         };
         assert_eq!(
             line(&runtime.exec(&id, &how)),
             "runc --log /p/log.json --log-format json --root=/r exec -d --process /p/process.json \
              --pid-file /p/pid c1"
         );
+        let how = Exec { console: Some(Console::Path(Path::new("/dev/pts/7"))), ..how };
+        assert!(line(&runtime.exec(&id, &how)).contains("/process.json --console /dev/pts/7 --pid-file "));
+        assert_eq!(line(&runtime.help("create")), "runc create --help");
         assert_eq!(line(&runtime.start(&id)), "runc --root=/r start c1");
         assert_eq!(line(&runtime.kill_all(&id)), "runc --root=/r kill --all c1 SIGKILL");
         assert_eq!(line(&runtime.delete(&id, true)), "runc --root=/r delete -f c1");

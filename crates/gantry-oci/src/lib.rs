@@ -8,5 +8,5 @@
 mod command;
 mod error;
 
-pub use command::{Checkpoint, Create, Exec, Logging, Restore, Runtime, forget_service_manager};
+pub use command::{Checkpoint, Console, Create, Exec, Logging, Restore, Runtime, forget_service_manager};
 pub use error::{RuntimeError, check};

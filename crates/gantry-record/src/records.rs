@@ -54,6 +54,10 @@ pub struct ProcessRecord {
     pub no_pivot_root: bool,
     /// Folder of the checkpoint to restore from, or empty.
     pub checkpoint: String,
+    /// Whether the runtime wants a terminal's path (`--console`, runc before 1.0-rc3) rather than a socket to send one
+    /// to (`--console-socket`). Gantry's own key; shims of 0.2 pass over it.
+    #[serde(rename = "gantryConsolePath", skip_serializing_if = "is_false")]
+    pub console_path: bool,
     /// Host user id of the container's root.
     #[serde(rename = "rootUID")]
     pub root_uid: u32,
@@ -73,6 +77,11 @@ pub struct Usage {
     pub cpu_nanos: Option<u64>,
     /// Peak memory in bytes.
     pub peak_memory_bytes: Option<u64>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {

@@ -1,4 +1,5 @@
-//! Getting the terminal's master side from the runtime: `--console-socket`.
+//! Getting the terminal's master side: from the runtime by `--console-socket`, or from a pair of the shim's own whose
+//! other side the runtime is told by `--console`, as runc before 1.0-rc3 wants it.
 //!
 //! The runtime connects to a Unix stream socket and sends one message with one descriptor (SCM_RIGHTS, unix(7));
 //! the payload is the terminal's name and of no interest. The socket lives in the process's folder, which only
@@ -7,15 +8,19 @@
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Source};
 use rustix::event::epoll::EventFlags;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketAddrUnix, SocketFlags,
     SocketType, accept_with, bind, listen, recvmsg, socket_with,
 };
+
+use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
+use std::ffi::OsString;
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 /// The socket's name in the process's folder.
@@ -88,6 +93,37 @@ impl Drop for ConsoleSocket {
     }
 }
 
+/// A terminal that the shim itself has made, for a runtime that takes one by its path.
+pub(crate) struct Pair {
+    master: OwnedFd,
+    path: PathBuf,
+}
+
+impl Pair {
+    /// Makes one that belongs to the container's root, `uid` and `gid` on the host (pty(7)).
+    pub(crate) fn open(uid: u32, gid: u32) -> Result<Self> {
+        let failed = || Error::setup("making a terminal");
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = openpt(flags).map_err(failed())?;
+        unlockpt(&master).map_err(failed())?;
+        let name = ptsname(&master, Vec::new()).map_err(failed())?;
+        let path = PathBuf::from(OsString::from_vec(name.into_bytes()));
+        rustix::fs::chmod(&path, Mode::RUSR | Mode::WUSR).map_err(failed())?;
+        rustix::fs::chown(&path, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(failed())?;
+        Ok(Self { master, path })
+    }
+
+    /// What the runtime must be given.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The side that stays here.
+    pub(crate) fn into_master(self) -> OwnedFd {
+        self.master
+    }
+}
+
 /// A folder whose path is too long for a socket address is named by way of this process's working directory.
 fn address(folder: &Path) -> PathBuf {
     let plain = folder.join(NAME);
@@ -113,7 +149,7 @@ fn receive_descriptor(connection: &OwnedFd) -> Result<Option<OwnedFd>, Errno> {
 
 /// Only the master side of a pseudo-terminal has a slave's name (TIOCGPTN, `ioctl_tty(2)`).
 fn check(master: OwnedFd, whence: &'static str) -> Result<OwnedFd> {
-    match rustix::pty::ptsname(&master, Vec::new()) {
+    match ptsname(&master, Vec::new()) {
         Ok(_) => Ok(master),
         Err(source) => Err(Error::NotATerminal { whence, source }),
     }

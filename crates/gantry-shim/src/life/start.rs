@@ -1,7 +1,7 @@
 //! The beginning: streams, the runtime's `create`, `exec` or `restore`, the terminal, the pid.
 
 use super::{Begun, Kind};
-use crate::console::ConsoleSocket;
+use crate::console::{ConsoleSocket, Pair};
 use crate::contract::Folder;
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
@@ -9,7 +9,7 @@ use crate::process::Process;
 use crate::reaper;
 use crate::runtime::{Driver, Printed, Streams};
 use crate::stdio::{Client, Direct, Size, Stdio, Terminal};
-use gantry_oci::{Create, Exec, Logging};
+use gantry_oci::{Console, Create, Exec, Logging};
 use gantry_record::ProcessRecord;
 use gantry_record::layout::name;
 use rustix::process::{Pid, Signal};
@@ -62,15 +62,23 @@ impl Start<'_> {
     fn with_terminal(&self) -> Result<Begun> {
         let [stdin, stdout, _] = super::paths(self.record);
         let client = Client::open(stdin, stdout, super::how(self.record, true))?;
-        let mut socket = ConsoleSocket::listen(self.events, self.folder.absolute.path())?;
+        // Either this shim makes the terminal, or the runtime does and sends it here.
+        let (pair, mut socket) = if self.record.console_path {
+            (Some(Pair::open(self.record.root_uid, self.record.root_gid)?), None)
+        } else {
+            (None, Some(ConsoleSocket::listen(self.events, self.folder.absolute.path())?))
+        };
+        let console = pair.as_ref().map(|pair| Console::Path(pair.path()));
+        let console = console.or_else(|| socket.as_ref().map(|socket| Console::Socket(socket.address())));
         // The process gets the terminal, so what the runtime itself prints can be caught.
         let printed = Printed::new()?;
         let streams = [None, Some(printed.end()?), Some(printed.end()?)];
-        let child = self.spawn(Some(socket.address()), streams)?;
+        let child = self.spawn(console, streams)?;
         let finish = || {
-            let (status, master) = self.wait(child, Some(&mut socket))?;
+            let (status, sent) = self.wait(child, socket.as_mut())?;
             self.check(status, || Some(printed.tail()))?;
             let (process, kind) = self.meet()?;
+            let master = pair.map(Pair::into_master).or(sent);
             let master = master.ok_or(Error::NoTerminal { seconds: TERMINAL_LIMIT.as_secs() })?;
             let terminal = Terminal::new(self.events, master, client)?;
             if let Some(size) = console_size(self.record) {
@@ -81,24 +89,24 @@ impl Start<'_> {
         finish().inspect_err(|_| self.clean_up())
     }
 
-    fn spawn(&self, console: Option<&Path>, streams: Streams) -> Result<Child> {
+    fn spawn(&self, console: Option<Console<'_>>, streams: Streams) -> Result<Child> {
         self.driver.spawn(self.command(console)?, self.bundle, streams)
     }
 
-    fn command(&self, console_socket: Option<&Path>) -> Result<Command> {
+    fn command(&self, console: Option<Console<'_>>) -> Result<Command> {
         let folder = &self.folder.absolute;
         let (log, pid_file) = (folder.file(name::RUNTIME_LOG), folder.file(name::PID));
         let (runtime, id) = (self.driver.runtime(), self.driver.id());
         if self.record.exec {
             let process = folder.file(name::PROCESS);
-            let how = Exec { log: Logging(&log), process: &process, pid_file: &pid_file, console_socket };
+            let how = Exec { log: Logging(&log), process: &process, pid_file: &pid_file, console };
             return Ok(runtime.exec(id, &how));
         }
         let create = Create {
             log: Logging(&log),
             bundle: self.bundle,
             pid_file: &pid_file,
-            console_socket,
+            console,
             no_pivot: self.record.no_pivot_root,
         };
         if self.record.checkpoint.is_empty() {

@@ -26,6 +26,7 @@ mod daemon_clients;
 mod daemon_config;
 mod daemon_telemetry;
 mod dockerd;
+mod kills;
 mod load;
 mod many;
 mod python;
@@ -36,6 +37,7 @@ mod terminal;
 
 mod engine_adopt_029;
 mod engine_checkpoint;
+mod engine_consoles;
 mod engine_containers;
 mod engine_failpoints;
 mod engine_processes;

@@ -6,23 +6,14 @@
 
 mod model;
 mod operation;
-mod random;
 mod world;
 
-use crate::support::tells_status_of_orphans;
-use random::Random;
+use crate::support::{Random, from_environment, tells_status_of_orphans};
 use std::time::Instant;
 use world::World;
 
 /// Enough to meet each kind of operation in each state; a run of 10,000 is for a machine that is not waited for.
 const OPERATIONS: usize = 600;
-
-fn from_environment<T: std::str::FromStr>(name: &str, default: T) -> T {
-    match std::env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text:?}")),
-        Err(_) => default,
-    }
-}
 
 #[test]
 fn random_operations_agree_with_a_model() {

@@ -1,7 +1,7 @@
 //! What can be done to one container, and doing it.
 
 use super::model::Slot;
-use super::random::Random;
+use crate::support::Random;
 use crate::support::{Api, SIGKILL, create_request, exec_request};
 use gantry_api::types::{CreateContainerRequest, UpdateResource};
 use gantry_testkit::{Bundle, Daemon, Process, Runtime};

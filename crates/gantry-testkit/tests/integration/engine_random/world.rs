@@ -2,7 +2,7 @@
 
 use super::model::{INIT, Slot};
 use super::operation::{Done, Operation, kill_shim, perform, request};
-use super::random::Random;
+use crate::support::Random;
 use crate::support::{Api, EventKey, Events, SIGKILL, SOON, assert_starts_and_exits_match, shown};
 use gantry_api::types::Event;
 use gantry_testkit::{Daemon, DaemonOptions, Leaks, Runtime, wait_until};

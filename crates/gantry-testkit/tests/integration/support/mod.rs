@@ -4,6 +4,7 @@ mod api;
 mod engine;
 pub(crate) mod old_client;
 mod python;
+mod random;
 
 pub(crate) use api::{Api, EventKey, Events, create_request, exec_request};
 pub(crate) use engine::{
@@ -11,11 +12,20 @@ pub(crate) use engine::{
     tells_status_of_orphans,
 };
 pub(crate) use python::{Python, proto_folder, tests_folder};
+pub(crate) use random::Random;
 
 use std::time::Duration;
 
 /// How long anything may take that takes milliseconds on an idle machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// A number of the environment, for runs that are longer than those of CI.
+pub(crate) fn from_environment<T: std::str::FromStr>(name: &str, default: T) -> T {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text:?}")),
+        Err(_) => default,
+    }
+}
 
 /// Makes three tests of each function that takes a `Runtime`.
 macro_rules! each_runtime {

@@ -1,10 +1,10 @@
 //! A small generator: the same numbers for the same seed on every machine.
 
 /// xorshift64* (Vigna 2016).
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         // Never zero, and small seeds far apart.
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
@@ -17,23 +17,23 @@ impl Random {
     }
 
     /// A number below `limit`.
-    pub(super) fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         let high = u128::from(self.next()) * u128::try_from(limit).unwrap();
         usize::try_from(high >> 64).unwrap()
     }
 
     /// True in `percent` of all cases.
-    pub(super) fn chance(&mut self, percent: usize) -> bool {
+    pub(crate) fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
     /// One of them.
-    pub(super) fn choose<T: Clone>(&mut self, all: &[T]) -> T {
+    pub(crate) fn choose<T: Clone>(&mut self, all: &[T]) -> T {
         all[self.below(all.len())].clone()
     }
 
     /// So many of the numbers below `limit`, each once.
-    pub(super) fn distinct(&mut self, count: usize, limit: usize) -> Vec<usize> {
+    pub(crate) fn distinct(&mut self, count: usize, limit: usize) -> Vec<usize> {
         let mut all: Vec<usize> = (0..limit).collect();
         (0..count.min(limit)).map(|_| all.swap_remove(self.below(all.len()))).collect()
     }
