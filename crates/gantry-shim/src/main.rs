@@ -14,6 +14,7 @@ mod console;
 mod contract;
 mod error;
 mod event_loop;
+mod hardening;
 mod life;
 mod logging;
 mod oom;

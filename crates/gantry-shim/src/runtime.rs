@@ -2,11 +2,11 @@
 
 use crate::error::{Error, Result};
 use crate::oom::Unprotected;
-use crate::sys;
+use crate::sys::{self, Inherited};
 use gantry_oci::{Runtime, RuntimeError};
 use gantry_record::ContainerId;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{MemfdFlags, Mode, SeekFrom};
+use rustix::fs::{MemfdFlags, SeekFrom};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(30);
 pub(crate) struct Driver {
     runtime: Runtime,
     id: ContainerId,
-    umask: Mode,
+    inherited: Inherited,
 }
 
 /// How a short command ended.
@@ -35,9 +35,9 @@ pub(crate) struct Outcome {
 }
 
 impl Driver {
-    /// A runtime whose commands get `umask`.
-    pub(crate) fn new(runtime: Runtime, id: ContainerId, umask: Mode) -> Self {
-        Self { runtime, id, umask }
+    /// A runtime whose commands get what the shim had `inherited`.
+    pub(crate) fn new(runtime: Runtime, id: ContainerId, inherited: Inherited) -> Self {
+        Self { runtime, id, inherited }
     }
 
     /// The runtime's command lines.
@@ -55,7 +55,7 @@ impl Driver {
         command.current_dir(folder);
         let [stdin, stdout, stderr] = streams.map(|fd| fd.map_or_else(Stdio::null, Stdio::from));
         command.stdin(stdin).stdout(stdout).stderr(stderr);
-        sys::prepare_child(&mut command, self.umask);
+        sys::prepare_child(&mut command, self.inherited);
         let _unprotected = Unprotected::begin();
         Ok(command.spawn().map_err(|e| RuntimeError::spawn(&self.runtime.program, e))?)
     }

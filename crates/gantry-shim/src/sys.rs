@@ -3,7 +3,7 @@
 use gantry_record::Usage;
 use rustix::fs::Mode;
 use rustix::io::{Errno, Result};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -88,15 +88,36 @@ pub(crate) fn trim_heap() {
     }
 }
 
-/// Lets the command start as if nobody had ever touched signals or the umask, and die with the shim.
-pub(crate) fn prepare_child(command: &mut Command, umask: Mode) {
-    let shim = rustix::process::getpid();
-    // SAFETY: the closure runs between fork and exec and makes nothing but system calls: it allocates nothing and takes no lock.
-    unsafe { command.pre_exec(move || reset_child(shim, umask)) };
+/// Sets a filter of system calls for the rest of this process's life (seccomp(2)); an empty one is none.
+pub(crate) fn set_filter(program: &[libc::sock_filter]) -> Result<()> {
+    if program.is_empty() {
+        return Ok(());
+    }
+    let len = u16::try_from(program.len()).map_err(|_| Errno::INVAL)?;
+    let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
+    // SAFETY: the kernel only reads the program, which is as long as it says, and checks it.
+    check(unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) })
 }
 
-fn reset_child(shim: Pid, umask: Mode) -> io::Result<()> {
-    rustix::process::umask(umask);
+/// What the shim has changed of itself and whoever it executes shall not have.
+#[derive(Clone, Copy)]
+pub(crate) struct Inherited {
+    /// The umask.
+    pub(crate) umask: Mode,
+    /// The limit on core dumps.
+    pub(crate) core: Rlimit,
+}
+
+/// Lets the command start as if nobody had ever touched signals, umask or limits, and die with the shim.
+pub(crate) fn prepare_child(command: &mut Command, inherited: Inherited) {
+    let shim = rustix::process::getpid();
+    // SAFETY: the closure runs between fork and exec and makes nothing but system calls: it allocates nothing and takes no lock.
+    unsafe { command.pre_exec(move || reset_child(shim, inherited)) };
+}
+
+fn reset_child(shim: Pid, inherited: Inherited) -> io::Result<()> {
+    rustix::process::umask(inherited.umask);
+    rustix::process::setrlimit(Resource::Core, inherited.core)?;
     // The system call itself, since libc refuses signals 32 and 33, and posix_spawn(3) of glibc leaves those ignored.
     // All zero is SIG_DFL without flags, mask and restorer (rt_sigaction(2)).
     let default = [0_usize; 4];

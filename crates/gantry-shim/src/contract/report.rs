@@ -1,6 +1,7 @@
 //! What the shim tells the daemon: that it is ready, how the process ended, what went wrong.
 
 use crate::error::{Error, Result};
+use crate::stdio::reopen;
 use gantry_record::layout::{FILE_MODE, name};
 use gantry_record::log::LogEntry;
 use gantry_record::{ExitStatus, fifo, ready};
@@ -45,10 +46,14 @@ impl ExitPipe {
         Ok(Self(fifo::open(path, OFlags::WRONLY)?))
     }
 
-    /// The second path of the status, for when `exitStatus` could not be written: decimal text in the FIFO
-    /// itself. Whether a daemon is there to read it.
-    pub(crate) fn send(&self, status: ExitStatus) -> bool {
-        rustix::io::write(&self.0, format!("{status}\n").as_bytes()).is_ok()
+    /// The second path of the status, for when `exitStatus` could not be written: decimal text in the FIFO itself.
+    /// Returned is a read end of it: while that is open, the text waits for a daemon that is away now.
+    pub(crate) fn send(&self, status: ExitStatus) -> Option<OwnedFd> {
+        // By the descriptor: the folder may be gone.
+        let keep = reopen(&self.0, OFlags::RDONLY).ok();
+        // Without a reader of any kind it fails, and there is nothing that could be done about it.
+        let _ = rustix::io::write(&self.0, format!("{status}\n").as_bytes());
+        keep
     }
 }
 

@@ -6,7 +6,7 @@
 //! the state dir any more.
 
 use super::{Kind, Shim, earlier};
-use crate::contract::StartMarker;
+use crate::contract::{Folder, StartMarker};
 use crate::error::Result;
 use crate::event_loop::{EventLoop, Ready, Source};
 use crate::logging::Logger;
@@ -15,7 +15,8 @@ use crate::reaper;
 use crate::runtime::Outcome;
 use crate::stdio::{Direct, Stdio, Terminal, Unread, Writers};
 use gantry_record::layout::name;
-use gantry_record::{Usage, atomic, layout};
+use gantry_record::{ExitStatus, Usage, atomic, layout};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 /// How long others may write to init's output after all of them were killed.
@@ -28,6 +29,11 @@ const LINGER_LIMIT: Duration = Duration::from_secs(60);
 const START_LIMIT: Duration = Duration::from_secs(10);
 /// The pause before the second `delete`: the kernel may still be taking the cgroup apart.
 const DELETE_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a status that could not be written waits for room or a daemon, and the pauses between two attempts.
+const UNTOLD_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LAST_RETRY: Duration = Duration::from_secs(60);
 
 /// The output that may be unread when the exit has been reported.
 enum Rest {
@@ -56,10 +62,10 @@ impl Shim<'_> {
         }
         drop(cgroup);
         let unwritten = ended.status.filter(|status| folder.here.write_exit_status(*status).is_err());
-        if let Some(status) = unwritten {
+        let unwritten = unwritten.map(|status| {
             log.warn(format!("exitStatus could not be written, status {status} goes through the exit FIFO"));
-            exit.send(status);
-        }
+            (status, exit.send(status))
+        });
         // Nothing that comes now has a meaning.
         drop(control);
 
@@ -93,9 +99,8 @@ impl Shim<'_> {
                 Err(problem) => log.warn(format!("the runtime could not delete {}: {problem}", driver.id())),
             }
         }
-        if let Some(status) = unwritten {
-            // The disk may have room again, and a daemon that is away now reads only this.
-            let _ = folder.here.write_exit_status(status);
+        if let Some((status, told)) = unwritten {
+            tell(&events, &folder, status, told)?;
         }
         let _ = rustix::process::chdir("/");
         drop(exit);
@@ -205,6 +210,22 @@ fn delete(events: &EventLoop, attempt: impl Fn() -> Result<Outcome>) -> Result<R
         wait(events, Some(deadline))?;
     }
     Ok(attempt())
+}
+
+/// Stays until `exitStatus` can be written or a daemon has taken the status from the FIFO: nobody else knows it. Whether
+/// the disk has room again is not announced by the kernel, so that is tried again and again, ever more rarely.
+fn tell(events: &EventLoop, folder: &Folder, status: ExitStatus, told: Option<OwnedFd>) -> Result<()> {
+    let deadline = Instant::now() + UNTOLD_LIMIT;
+    // Nothing if the folder is gone: no daemon would come for it.
+    let mut told = Unread::new(events, told.into_iter().collect());
+    let mut pause = FIRST_RETRY;
+    let mut ready = Ready::default();
+    while folder.here.write_exit_status(status).is_err() && !told.is_taken(ready) && !is_past(Some(deadline))
+    {
+        ready = wait(events, Some(Instant::now() + pause))?;
+        pause = (pause * 2).min(LAST_RETRY);
+    }
+    Ok(())
 }
 
 /// Stays until a reader has taken what is left.

@@ -12,13 +12,14 @@ use crate::logging::{Logger, Plan};
 use crate::process::{Ended, Process};
 use crate::runtime::Driver;
 use crate::stdio::{How, Size, Stdio};
-use crate::sys;
+use crate::sys::{self, Inherited};
+use crate::{hardening, oom};
 use gantry_oci::Runtime;
 use gantry_record::ProcessRecord;
 use gantry_record::control::ControlMessage;
 use rustix::event::epoll::EventFlags;
 use rustix::fs::Mode;
-use rustix::process::{DumpableBehavior, Gid, Pid, Uid};
+use rustix::process::{Gid, Pid, Uid};
 use std::path::Path;
 use std::time::Instant;
 
@@ -77,7 +78,8 @@ pub(crate) fn run(
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(Error::setup("becoming a subreaper"))?;
     let runtime = Runtime::new(arguments.runtime, record.runtime_args.clone());
-    let driver = Driver::new(runtime, arguments.id, inherited_umask);
+    let inherited = Inherited { umask: inherited_umask, core: hardening::forbid_cores() };
+    let driver = Driver::new(runtime, arguments.id, inherited);
     let plan = Plan::take(&mut record)?;
     let (logger, begun) = match arguments.origin {
         Origin::Start => {
@@ -87,9 +89,7 @@ pub(crate) fn run(
         Origin::Adoption => adopt::adopt(&events, &folder, &record, plan, log)?,
     };
     drop(record);
-    // No core of a process that has seen an environment, and no other user's debugger. Not before: the runtime
-    // may have had to reach the console socket through our folder in /proc.
-    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    hardening::hide();
 
     let Begun { process, stdio, kind } = begun;
     let mut shim = Shim {
@@ -113,6 +113,11 @@ pub(crate) fn run(
         shim.cgroup = shim.process.inspect(Cgroup::of).unwrap_or_default();
     }
     drop(arguments.bundle);
+    shim.process.inspect(oom::outlive);
+    let given_up = if kind == Kind::Exec { hardening::beside_exec() } else { hardening::beside_init() };
+    if let Err(error) = given_up {
+        log.warn(format!("{error}; going on with the privileges that are left"));
+    }
     sys::trim_heap();
     let ended = shim.serve()?;
     shim.end(&ended)

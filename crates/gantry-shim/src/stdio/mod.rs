@@ -10,7 +10,7 @@ mod writers;
 
 pub(crate) use direct::Direct;
 pub(crate) use linger::Unread;
-pub(crate) use open::How;
+pub(crate) use open::{How, reopen};
 pub(crate) use terminal::{Client, Size, Terminal};
 pub(crate) use writers::Writers;
 

@@ -8,6 +8,7 @@
 mod adopt;
 mod exec;
 mod faults;
+mod hardening;
 mod life;
 mod logging;
 mod stdio;

@@ -34,6 +34,8 @@ pub(crate) struct Container {
     folder: TempDir,
     id: ContainerId,
     config: Value,
+    /// What a shell does before it becomes the shim.
+    spawned_by: Option<&'static str>,
 }
 
 impl Container {
@@ -68,7 +70,7 @@ impl Container {
                 "namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}],
             },
         });
-        let container = Self { folder, id: ContainerId::new(&id).unwrap(), config };
+        let container = Self { folder, id: ContainerId::new(&id).unwrap(), config, spawned_by: None };
         let record = ContainerRecord { bundle: "/b".to_owned(), ..ContainerRecord::default() };
         container.dir().create(&record).unwrap();
         container
@@ -84,6 +86,18 @@ impl Container {
     /// The same with a terminal.
     pub(crate) fn with_terminal(mut self) -> Self {
         self.config["process"]["terminal"] = Value::Bool(true);
+        self
+    }
+
+    /// The same with a preference of the kernel's when memory is short.
+    pub(crate) fn with_oom_score(mut self, score: i32) -> Self {
+        self.config["process"]["oomScoreAdj"] = score.into();
+        self
+    }
+
+    /// The same with shims that a shell executes after `preparation`.
+    pub(crate) fn spawned_by(mut self, preparation: &'static str) -> Self {
+        self.spawned_by = Some(preparation);
         self
     }
 
@@ -144,7 +158,8 @@ impl Container {
         };
         let dir = self.dir().process(&ProcessId::new(id).unwrap());
         dir.create(&record).unwrap();
-        Shim::spawn(dir, self.id.as_str(), &self.path("bundle"), RUNTIME)
+        let program = shim_program(self.spawned_by);
+        Shim::spawn_as(program, Stdio::null(), dir, self.id.as_str(), &self.path("bundle"), RUNTIME)
     }
 
     /// Kills a shim and puts another one beside its process, which becomes this test's child, as the daemon would.
@@ -152,7 +167,9 @@ impl Container {
         let dir = shim.dir.clone();
         drop(shim);
         let stdin = terminal.map_or_else(Stdio::null, Stdio::from);
-        Shim::spawn_as(&["--adopt"], stdin, dir, self.id.as_str(), &self.path("bundle"), RUNTIME)
+        let mut program = shim_program(None);
+        program.arg("--adopt");
+        Shim::spawn_as(program, stdin, dir, self.id.as_str(), &self.path("bundle"), RUNTIME)
     }
 
     fn runtime_root(&self) -> String {
@@ -189,6 +206,14 @@ fn process(args: &[&str]) -> Value {
     })
 }
 
+fn shim_program(preparation: Option<&str>) -> Command {
+    let program = env!("CARGO_BIN_EXE_gantry-shim");
+    let Some(preparation) = preparation else { return Command::new(program) };
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("{preparation}; exec \"$0\" \"$@\""), program]);
+    shell
+}
+
 /// A running shim, seen from the daemon.
 pub(crate) struct Shim {
     pub(crate) child: Child,
@@ -201,11 +226,11 @@ pub(crate) struct Shim {
 impl Shim {
     /// Starts one in `dir`.
     pub(crate) fn spawn(dir: ProcessDir, id: &str, bundle: &Path, runtime: &str) -> Self {
-        Self::spawn_as(&[], Stdio::null(), dir, id, bundle, runtime)
+        Self::spawn_as(shim_program(None), Stdio::null(), dir, id, bundle, runtime)
     }
 
     fn spawn_as(
-        flags: &[&str],
+        mut program: Command,
         stdin: Stdio,
         dir: ProcessDir,
         id: &str,
@@ -214,8 +239,7 @@ impl Shim {
     ) -> Self {
         let exit = fifo::open(&dir.file(name::EXIT), OFlags::RDONLY).unwrap();
         let control = fifo::open(&dir.file(name::CONTROL), OFlags::RDWR).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gantry-shim"))
-            .args(flags)
+        let mut child = program
             .args([id, bundle.to_str().unwrap(), runtime])
             .current_dir(dir.path())
             .process_group(0)

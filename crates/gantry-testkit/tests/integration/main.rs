@@ -33,6 +33,7 @@ mod python;
 mod restart;
 mod run;
 mod serving;
+mod shim;
 mod terminal;
 
 mod engine_adopt_029;

@@ -31,6 +31,11 @@ impl Api {
         host_process(container.processes[0].system_pid)
     }
 
+    /// The same for one that may have ended before anybody looks.
+    pub(crate) fn run_short(&self, bundle: &Bundle) {
+        self.create(create_request(bundle)).unwrap();
+    }
+
     /// Everything that the log holds after `since`, or at all.
     pub(crate) fn stored_events(&self, since: Option<Timestamp>) -> Vec<Event> {
         let timestamp = Some(since.unwrap_or_default());
@@ -141,6 +146,25 @@ impl Events {
             events
         };
         within(&runtime, "the end of the events' stream", SOON, read)
+    }
+
+    /// The next exit of a container: its id and status.
+    pub(crate) fn next_exit(&mut self) -> (String, u32) {
+        self.next_exit_where(|process| process == "init").0
+    }
+
+    /// The next exit of an exec: its id and status.
+    pub(crate) fn next_exec_exit(&mut self) -> (String, u32) {
+        self.next_exit_where(|process| process != "init").1
+    }
+
+    fn next_exit_where(&mut self, is_meant: impl Fn(&str) -> bool) -> ((String, u32), (String, u32)) {
+        loop {
+            let (kind, container, process, status) = self.next_key();
+            if kind == "exit" && is_meant(&process) {
+                return ((container, status), (process, status));
+            }
+        }
     }
 
     /// The next events up to and with the exit of a process, as what tests compare.

@@ -1,0 +1,108 @@
+//! The state dir is full, or gone, when a container ends: its status is told all the same, by another way.
+
+use super::daemon;
+use crate::support::{Api, SOON, host_process, shim_of};
+use gantry_testkit::{Daemon, DaemonOptions, Leaks, Runtime, Scratch, wait_until};
+use rustix::mount::{MountFlags, mount};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A state dir on a file system of its own, which the scratch unmounts at its end.
+struct SmallState {
+    scratch: Arc<Scratch>,
+    path: PathBuf,
+}
+
+impl SmallState {
+    fn new() -> Self {
+        let scratch = Scratch::new();
+        let path = scratch.path().join("state");
+        fs::create_dir(&path).unwrap();
+        mount("none", &path, "tmpfs", MountFlags::empty(), c"size=512k,mode=0700").unwrap();
+        Self { scratch, path }
+    }
+
+    /// Leaves no room for another page.
+    fn fill(&self) {
+        let mut file = File::create(self.filler()).unwrap();
+        while file.write(&[0; 4096]).is_ok() {}
+    }
+
+    fn filler(&self) -> PathBuf {
+        // No id, so that no daemon takes it for a container.
+        self.path.join("@filler")
+    }
+}
+
+const SCRIPT: &str = "read line; exit 43";
+
+#[test]
+fn on_a_full_disk_the_status_comes_through_the_fifo() {
+    let state = SmallState::new();
+    let daemon = Daemon::start_in(&state.scratch, DaemonOptions::new(Runtime::BuiltIn));
+    let bundle = daemon.bundle().shell(SCRIPT).build();
+    let api = Api::connect(&daemon);
+    let mut events = api.events();
+    let stdio = super::fifos(&bundle, "init");
+    super::run_with(&api, &bundle, &stdio);
+    state.fill();
+    stdio.stdin.write("go\n");
+    assert_eq!(events.exit_of(bundle.id(), "init"), 43);
+    let told = "the shim could not write the exit status and told it through the exit FIFO";
+    assert!(daemon.log().contains(told), "the log does not say which way it took");
+    assert!(api.find(bundle.id()).is_none());
+}
+
+#[test]
+fn a_full_disk_and_no_daemon_wait_for_either() {
+    for room_comes_first in [true, false] {
+        let state = SmallState::new();
+        let mut daemon = Daemon::start_in(&state.scratch, DaemonOptions::new(Runtime::BuiltIn));
+        let bundle = daemon.bundle().shell(SCRIPT).build();
+        let api = Api::connect(&daemon);
+        let stdio = super::fifos(&bundle, "init");
+        let init = super::run_with(&api, &bundle, &stdio);
+        let shim = shim_of(&init);
+        state.fill();
+        daemon.kill_hard();
+        stdio.stdin.write("go\n");
+        assert!(init.ends_within(SOON));
+        let init_folder = state.path.join(bundle.id()).join("init");
+        if room_comes_first {
+            fs::remove_file(state.filler()).unwrap();
+            wait_until("the status on the disk", SOON, || {
+                fs::read_to_string(init_folder.join("exitStatus")).is_ok_and(|text| text == "43")
+            });
+            assert!(shim.ends_within(SOON));
+        }
+        daemon.restart();
+        let api = Api::connect(&daemon);
+        let mut events = api.events_from_the_start();
+        assert_eq!(events.exit_of(bundle.id(), "init"), 43, "room comes first: {room_comes_first}");
+        assert!(shim.ends_within(SOON));
+    }
+}
+
+#[test]
+fn without_its_folder_a_container_still_ends_with_its_status() {
+    let daemon = daemon();
+    let bundle = daemon.bundle().shell(SCRIPT).build();
+    let leaks = Leaks::snapshot(daemon.scratch());
+    let api = Api::connect(&daemon);
+    let mut events = api.events();
+    let stdio = super::fifos(&bundle, "init");
+    let container = api.create_with(&bundle, &stdio).unwrap();
+    let shim = shim_of(&host_process(container.processes[0].system_pid));
+    fs::remove_dir_all(daemon.state_dir().join(bundle.id())).unwrap();
+    stdio.stdin.write("go\n");
+    assert_eq!(events.exit_of(bundle.id(), "init"), 43);
+    assert!(daemon.log().contains("told it through the exit FIFO"));
+    assert!(shim.ends_within(SOON) && api.find(bundle.id()).is_none());
+    leaks.assert_clean();
+    // The id is free again.
+    let other = daemon.bundle().args(["true"]).build();
+    api.run_short(&other);
+    assert_eq!(events.exit_of(other.id(), "init"), 0);
+}
