@@ -1,11 +1,12 @@
 //! The daemon as the commands see it: one connection, and the calls that several commands make.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gantry_api::client::{Address, connect};
 use gantry_api::gantry::containers_client::ContainersClient;
-use gantry_api::gantry::{InspectRequest, RemoveRequest};
+use gantry_api::gantry::{InspectRequest, ListRequest, RemoveRequest};
 use gantry_api::types::api_client::ApiClient;
 use gantry_api::types::{Container, SignalRequest, StateRequest, UpdateContainerRequest, UpdateResource};
 use tonic::transport::Channel;
@@ -113,6 +114,21 @@ impl Client {
             Err(status) if is_not_found(&status) => Ok(Recorded::Nothing),
             Err(status) => Err(Error::refused(format!("read how {id} ended"), status)),
         }
+    }
+
+    /// Everything that the daemon remembers of containers that ended, by id; nothing of one that keeps no records.
+    pub(crate) async fn all_ended(&self) -> Result<HashMap<String, Ended>, Error> {
+        let refused = |status| Error::refused("list what has ended", status);
+        let mut stream = match self.containers.clone().list(timed(ListRequest {}, CALL_TIMEOUT)).await {
+            Ok(answer) => answer.into_inner(),
+            Err(status) if status.code() == Code::Unimplemented => return Ok(HashMap::new()),
+            Err(status) => return Err(refused(status)),
+        };
+        let mut all = HashMap::new();
+        while let Some(ended) = stream.message().await.map_err(refused)? {
+            all.insert(ended.id.clone(), ended.into());
+        }
+        Ok(all)
     }
 
     /// Makes the daemon forget how a container ended; that it keeps no record is fine.

@@ -3,21 +3,12 @@
 //! Three sources, best first: the daemon's record (`gantry.v1.Containers`), which survives its restarts; what an attached
 //! run noted on disk; the exit among the newest events. containerd 0.2 has the last one only.
 
-use std::collections::HashMap;
-
-use gantry_api::gantry;
-use serde::Serialize;
-use tokio::task::JoinSet;
-
 use crate::bundle::meta::Meta;
-use crate::client::{Client, Recorded};
-use crate::error::Error;
 use crate::events::Exit;
 use crate::signal::Signal;
 use crate::when;
-
-/// Records that are asked for at a time.
-const AT_ONCE: usize = 32;
+use gantry_api::gantry;
+use serde::Serialize;
 
 /// What is known of a container that has ended. What nobody could tell is left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -90,39 +81,6 @@ impl From<gantry::Ended> for Ended {
             labels: wire.labels,
         }
     }
-}
-
-/// The daemon's records of these containers; those that it does not remember are missing.
-pub(crate) async fn records(
-    client: &Client,
-    ids: impl IntoIterator<Item = String>,
-) -> Result<HashMap<String, Ended>, Error> {
-    let mut ids = ids.into_iter();
-    let mut asked = JoinSet::new();
-    let mut ask = |asked: &mut JoinSet<_>| {
-        if let Some(id) = ids.next() {
-            let client = client.clone();
-            asked.spawn(async move {
-                let record = client.ended(&id).await;
-                (id, record)
-            });
-        }
-    };
-    (0..AT_ONCE).for_each(|_| ask(&mut asked));
-    let mut records = HashMap::new();
-    while let Some(answer) = asked.join_next().await {
-        let (id, record) = answer.map_err(|error| Error::system("ask the daemon", error.into()))?;
-        match record? {
-            Recorded::Ended(ended) => {
-                records.insert(id, *ended);
-            }
-            Recorded::Nothing => {}
-            // Nor of any other container.
-            Recorded::Unsupported => break,
-        }
-        ask(&mut asked);
-    }
-    Ok(records)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub mod shim;
 pub mod spec;
 pub mod start;
 mod sys;
+pub mod trace;
 
 pub use checkpoint::Checkpoint;
 pub use consoles::Consoles;
@@ -31,3 +32,4 @@ pub use exit::ExitWatch;
 pub use process::Process;
 pub use resources::Resources;
 pub use spec::{ExecSpec, Rlimit, Stdio};
+pub use trace::Trace;

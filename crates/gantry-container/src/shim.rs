@@ -26,6 +26,8 @@ pub struct Shim {
     ready: pipe::Receiver,
     /// Watches the process's folder for the pid file, for shims that do not speak [`ready`].
     folder: AsyncFd<OwnedFd>,
+    /// What it said of its times.
+    times: Option<ready::Times>,
     /// A successor always speaks it; the pid file that it finds is the process's own and says nothing of the shim.
     successor: bool,
 }
@@ -73,7 +75,7 @@ impl Shim {
             _ => failed(source),
         })?;
         let ready = pipe::Receiver::from_owned_fd(ready_read).map_err(failed)?;
-        Ok(Self { child, ready, folder, successor })
+        Ok(Self { child, ready, folder, times: None, successor })
     }
 
     /// Waits until the runtime has made the process. The caller bounds the time, and calls [`Shim::kill`]
@@ -86,6 +88,7 @@ impl Shim {
         loop {
             let speaks = said.starts_with(ready::HELLO.as_bytes());
             if speaks && said.ends_with(ready::READY.as_bytes()) {
+                self.times = ready::Times::find(&String::from_utf8_lossy(&said));
                 return Ok(());
             }
             tokio::select! {
@@ -128,6 +131,12 @@ impl Shim {
     /// How the shim ended; `None` when it has not within `limit`.
     pub async fn ended(&mut self, limit: Duration) -> Option<ExitStatus> {
         tokio::time::timeout(limit, self.child.wait()).await.ok().and_then(io::Result::ok)
+    }
+
+    /// When its steps happened, if it was asked to say so and is ready.
+    #[must_use]
+    pub fn times(&self) -> Option<ready::Times> {
+        self.times
     }
 
     /// Its pid, while it runs.

@@ -8,6 +8,7 @@ use crate::exit::{Adoption, ExitWatch};
 use crate::process::{Identity, Process};
 use crate::runtime;
 use crate::shim::{self, Shim};
+use crate::trace::Trace;
 use gantry_oci::RuntimeError;
 use gantry_record::layout::name;
 use gantry_record::{ProcessDir, ProcessId, ProcessRecord, fifo};
@@ -24,6 +25,9 @@ const ORPHAN_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a start that nobody waits for any more may go on until it can be undone without a trace.
 pub(crate) const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+
+/// The step of a [`Trace`] that is the runtime's own.
+pub const RUNTIME_START: &str = "runtime start";
 
 /// A process that runs.
 #[derive(Debug)]
@@ -47,15 +51,17 @@ pub async fn start(
     container: &Container,
     id: ProcessId,
     mut record: ProcessRecord,
+    trace: Option<&mut Trace>,
     cancelled: impl Future<Output = ()>,
 ) -> Result<Started> {
+    record.trace = trace.is_some();
     if record.terminal() {
         record.console_path = container.settings().consoles.wants_path(container.runtime()).await;
     }
     let dir = container.dir().process(&id);
     dir.create(&record)?;
-    step(&id, "recorded");
-    let mut attempt = Attempt { container, id, dir, record, shim: None };
+    let mut attempt = Attempt { container, id, dir, record, trace, shim: None };
+    attempt.done("recorded", "write records");
     let limit = container.settings().start_timeout;
     let deadline = Instant::now() + limit;
     let outcome = tokio::select! {
@@ -81,10 +87,19 @@ struct Attempt<'a> {
     id: ProcessId,
     dir: ProcessDir,
     record: ProcessRecord,
+    trace: Option<&'a mut Trace>,
     shim: Option<Shim>,
 }
 
 impl Attempt<'_> {
+    /// Passes a step at which tests stop the daemon, and notes it for the trace in words.
+    fn done(&mut self, name: &str, words: &'static str) {
+        step(&self.id, name);
+        if let Some(trace) = &mut self.trace {
+            trace.done(words);
+        }
+    }
+
     async fn run(&mut self) -> Result<Started> {
         let (exit, control) = self.open_fifos()?;
         let container = self.container;
@@ -95,20 +110,20 @@ impl Attempt<'_> {
             }
             spawned => spawned?,
         };
-        let shim = self.shim.insert(spawned);
-        step(&self.id, "spawned");
-        shim.created(&self.dir).await?;
-        step(&self.id, "created");
+        self.shim = Some(spawned);
+        self.done("spawned", "spawn the shim");
+        self.created().await?;
+        self.done("created", "wait for the shim");
         let pid = self.dir.pid()?.ok_or(Error::NotStarted)?;
         let identity = Identity::of_new(pid);
         self.dir.write_start_time(identity.start_time.unwrap_or_default())?;
-        step(&self.id, "identified");
+        self.done("identified", "identify the process");
         // Before it runs, so that not even its first allocation is missed.
         let oom = self.id.is_init().then(|| watch_oom(container, pid)).flatten();
         if self.id.is_init() && self.record.checkpoint.is_empty() {
             self.unblock_init().await?;
         }
-        step(&self.id, "running");
+        self.done("running", RUNTIME_START);
         let (holders, adoption) =
             Adoption::of(container, &self.record, || self.shim.as_ref().and_then(Shim::pid));
         let process = Process {
@@ -131,6 +146,16 @@ impl Attempt<'_> {
             adoption,
         };
         Ok(Started { process, exit: watch, oom })
+    }
+
+    /// Waits until the process exists.
+    async fn created(&mut self) -> Result<()> {
+        let Some(shim) = &mut self.shim else { return Err(Error::NotStarted) };
+        shim.created(&self.dir).await?;
+        if let (Some(trace), Some(times)) = (&mut self.trace, shim.times()) {
+            trace.shim = Some(times);
+        }
+        Ok(())
     }
 
     fn spawn(&self, shim: &str) -> Result<Shim> {

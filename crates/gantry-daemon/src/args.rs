@@ -6,6 +6,7 @@
 use crate::duration::{parse_go_duration, parse_interval};
 use crate::logging::{Level, LogFormat};
 use crate::names::Names;
+use crate::telemetry::Endpoint;
 use clap::builder::ValueParser;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand, ValueEnum};
 use gantry_container::OnShimDeath;
@@ -117,6 +118,10 @@ pub(crate) struct Args {
     /// Where to send the metrics every 10 s in Graphite's plain text; --metrics-address is its successor
     #[arg(long, value_name = "HOST:PORT", help_heading = "Telemetry")]
     pub graphite_address: Option<String>,
+
+    /// Where to send traces of starts, as OTLP over HTTP in JSON: http://HOST:PORT, or with a path
+    #[arg(long, value_name = "URL", value_parser = |text: &str| text.parse::<Endpoint>(), help_heading = "Telemetry")]
+    pub otlp_endpoint: Option<Endpoint>,
 
     /// Print the version
     #[arg(long, short, action = ArgAction::Version)]

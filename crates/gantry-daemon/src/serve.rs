@@ -14,6 +14,7 @@ use gantry_container::cgroup::Cgroups;
 use gantry_container::{Consoles, Settings};
 use gantry_oci::Runtime;
 use gantry_record::StateDir;
+use gantry_supervisor::traces::{self, TraceSender};
 use gantry_supervisor::{Options, Supervisor};
 use sd_notify::NotifyState;
 use std::future::Future;
@@ -91,6 +92,15 @@ pub(crate) async fn serve(mut reloader: Reloader, names: &Names) -> Result<(), E
     result
 }
 
+/// Traces of starts go to whom the flags name, or are not made at all.
+fn traces(args: &Args) -> Option<TraceSender> {
+    let endpoint = args.otlp_endpoint.clone()?;
+    let (sender, receiver) = traces::channel();
+    info!(%endpoint, "sending traces");
+    tokio::spawn(telemetry::send_traces(endpoint, receiver));
+    Some(sender)
+}
+
 fn options(args: &Args, state: StateDir) -> Options {
     Options {
         settings: Settings {
@@ -104,6 +114,7 @@ fn options(args: &Args, state: StateDir) -> Options {
         },
         retain_events: args.retain_events(),
         start_workers: args.start_workers(),
+        traces: traces(args),
     }
 }
 

@@ -58,6 +58,9 @@ pub struct ProcessRecord {
     /// to (`--console-socket`). Gantry's own key; shims of 0.2 pass over it.
     #[serde(rename = "gantryConsolePath", skip_serializing_if = "is_false")]
     pub console_path: bool,
+    /// Whether the shim is to say when its steps happened ([`crate::ready::Times`]). Gantry's own key.
+    #[serde(rename = "gantryTrace", skip_serializing_if = "is_false")]
+    pub trace: bool,
     /// Host user id of the container's root.
     #[serde(rename = "rootUID")]
     pub root_uid: u32,

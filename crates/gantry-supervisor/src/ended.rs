@@ -147,6 +147,16 @@ impl Records {
         serde_json::from_slice(line).map(Some).map_err(|e| Error::damaged(&self.path, e.to_string()))
     }
 
+    /// Everything that is remembered, the oldest first. A record that is damaged is left out.
+    pub(crate) fn all(&self) -> Vec<Ended> {
+        let lines = self.lines();
+        let read = |line: &[u8]| {
+            let read = serde_json::from_slice(line);
+            read.inspect_err(|error| warn!(%error, "a record of an ended container is damaged")).ok()
+        };
+        lines.by_age.values().filter_map(|line| read(line)).collect()
+    }
+
     /// Forgets a container; one that is not remembered is fine.
     pub(crate) fn remove(&self, id: &ContainerId) -> Result<()> {
         if self.lines().get(id.as_str()).is_none() {
@@ -203,6 +213,8 @@ mod tests {
         again.remove(&id(0)).unwrap();
         let again = Records::open(&state).unwrap();
         assert_eq!((again.read(&id(0)).unwrap(), again.read(&id(1)).unwrap()), (None, Some(ended(1, 2))));
+        again.write(&ended(0, 3)).unwrap();
+        assert_eq!(again.all(), [ended(1, 2), ended(0, 3)]);
     }
 
     #[test]

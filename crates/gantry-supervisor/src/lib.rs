@@ -15,6 +15,7 @@ mod overview;
 mod restore;
 mod supervisor;
 mod tombstone;
+pub mod traces;
 pub mod view;
 
 pub use ended::Ended;

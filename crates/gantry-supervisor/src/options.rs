@@ -1,5 +1,6 @@
 //! What a supervisor and a container are made with.
 
+use crate::traces::TraceSender;
 use gantry_container::{Settings, Stdio};
 use gantry_oci::Runtime;
 use std::path::PathBuf;
@@ -14,6 +15,8 @@ pub struct Options {
     pub retain_events: usize,
     /// Starts that may run at once.
     pub start_workers: usize,
+    /// Where traces of starts go, if anybody wants them.
+    pub traces: Option<TraceSender>,
 }
 
 /// What can be changed while the supervisor works; it holds for containers that are made from then on.

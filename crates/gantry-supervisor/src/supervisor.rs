@@ -8,6 +8,7 @@ use crate::metrics::Metrics;
 use crate::options::{CreateRequest, Options, Reconfigure};
 use crate::overview::Overview;
 use crate::restore;
+use crate::traces::TraceSender;
 use crate::view::{ContainerView, Status};
 use gantry_container::bundle::Bundle;
 use gantry_container::cgroup::Stats;
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub metrics: Metrics,
     pub log: EventLog,
     pub start_workers: Semaphore,
+    pub traces: Option<TraceSender>,
     pub records: Records,
     containers: Mutex<BTreeMap<ContainerId, Entry>>,
 }
@@ -89,6 +91,7 @@ impl Supervisor {
             records: Records::open(&settings.state)?,
             log,
             start_workers: Semaphore::new(options.start_workers.max(1)),
+            traces: options.traces,
             current: Mutex::new(Arc::clone(&settings)),
             settings,
             metrics: Metrics::default(),
@@ -263,6 +266,12 @@ impl Supervisor {
         self.restored().await;
         let id = ContainerId::new(container).map_err(|_| not_found(container))?;
         self.shared.records.read(&id)?.ok_or_else(|| not_found(container))
+    }
+
+    /// All that is remembered of containers that ended, the oldest end first.
+    pub async fn all_ended(&self) -> Vec<Ended> {
+        self.restored().await;
+        self.shared.records.all()
     }
 
     /// Forgets how a container ended.

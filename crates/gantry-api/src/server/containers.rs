@@ -2,8 +2,10 @@
 
 use super::status::status;
 use crate::gantry::containers_server::{Containers as ContainersService, ContainersServer};
-use crate::gantry::{Ended, InspectRequest, InspectResponse, RemoveRequest, RemoveResponse};
+use crate::gantry::{Ended, InspectRequest, InspectResponse, ListRequest, RemoveRequest, RemoveResponse};
 use gantry_supervisor::{Supervisor, Timestamp};
+use std::pin::Pin;
+use tonic::codegen::tokio_stream::{self, Stream};
 use tonic::{Request, Response, Status};
 
 /// The service on a supervisor.
@@ -25,6 +27,13 @@ impl ContainersService for Containers {
     async fn inspect(&self, request: Request<InspectRequest>) -> Result<Response<InspectResponse>, Status> {
         let ended = self.supervisor.ended(&request.into_inner().id).await.map_err(|error| status(&error))?;
         Ok(Response::new(InspectResponse { ended: Some(to_wire(ended)) }))
+    }
+
+    type ListStream = Pin<Box<dyn Stream<Item = Result<Ended, Status>> + Send>>;
+
+    async fn list(&self, _: Request<ListRequest>) -> Result<Response<Self::ListStream>, Status> {
+        let all = self.supervisor.all_ended().await;
+        Ok(Response::new(Box::pin(tokio_stream::iter(all.into_iter().map(to_wire).map(Ok)))))
     }
 
     async fn remove(&self, request: Request<RemoveRequest>) -> Result<Response<RemoveResponse>, Status> {

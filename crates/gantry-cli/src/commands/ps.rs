@@ -10,7 +10,7 @@ use super::format::Format;
 use crate::bundle::ContainerDir;
 use crate::bundle::meta::Meta;
 use crate::client::{Client, Settings, init_of};
-use crate::ended::{self, Ended};
+use crate::ended::Ended;
 use crate::error::Error;
 use crate::events::{Exit, exits, stored};
 use crate::id::INIT;
@@ -108,20 +108,18 @@ async fn ended_rows(
 ) -> Result<Vec<Row>, Error> {
     let events = stored(client, "", when::EPOCH).await?;
     let exits: HashMap<&str, Exit> = exits(&events);
-    let mut ids: Vec<&str> = metas.keys().map(String::as_str).chain(exits.keys().copied()).collect();
+    let mut records = client.all_ended().await?;
+    let mut ids: Vec<String> = metas.keys().chain(records.keys()).cloned().collect();
     ids.sort_unstable();
     ids.dedup();
     ids.retain(|id| !running.iter().any(|row| row.id == *id));
-    let ids: Vec<String> = ids.into_iter().map(str::to_owned).collect();
-    let mut records = ended::records(client, ids.iter().cloned()).await?;
     let row = |id: String| {
-        let (record, meta) = (records.remove(&id), metas.remove(&id));
         // The exit event alone is nothing that could be removed.
-        let is_kept = record.is_some() || meta.is_some();
+        let (record, meta) = (records.remove(&id), metas.remove(&id));
         let ended = Ended::best(record, meta.as_ref(), exits.get(id.as_str()).copied());
-        is_kept.then(|| Row::ended(id, meta, ended))
+        Row::ended(id, meta, ended)
     };
-    Ok(ids.into_iter().filter_map(row).collect())
+    Ok(ids.into_iter().map(row).collect())
 }
 
 // === impl Row ===

@@ -6,11 +6,14 @@
 mod figures;
 mod graphite;
 mod http;
+mod otlp;
 mod processes;
 mod render;
 mod report;
+mod spans;
 
 pub(crate) use http::{Pages, serve};
+pub(crate) use otlp::{Endpoint, send as send_traces};
 
 use crate::args::Args;
 use crate::names::Names;

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::stdio::reopen;
 use gantry_record::layout::{FILE_MODE, name};
 use gantry_record::log::LogEntry;
+use gantry_record::ready::Times;
 use gantry_record::{ExitStatus, fifo, ready};
 use rustix::fs::{self, Mode, OFlags};
 use std::os::fd::OwnedFd;
@@ -12,17 +13,25 @@ use std::os::fd::OwnedFd;
 
 /// The daemon's pipe on standard output ([`gantry_record::ready`]). A daemon that has died meanwhile is no
 /// reason to stop: all write errors are ignored.
-pub(crate) struct Readiness(());
+pub(crate) struct Readiness {
+    began: u64,
+}
 
 impl Readiness {
     /// Says hello.
     pub(crate) fn hello() -> Self {
+        let began = ready::now();
         let _ = rustix::io::write(rustix::stdio::stdout(), ready::HELLO.as_bytes());
-        Self(())
+        Self { began }
     }
 
-    /// Says that the process exists, and lets go of the pipe.
-    pub(crate) fn ready(self) {
+    /// Says that the process exists, and lets go of the pipe. `runtime` is when its command began and ended, for a
+    /// daemon that wants to know.
+    pub(crate) fn ready(self, runtime: Option<[u64; 2]>) {
+        if let Some([runtime_began, runtime_ended]) = runtime {
+            let times = Times { began: self.began, runtime_began, runtime_ended, ready: ready::now() };
+            let _ = rustix::io::write(rustix::stdio::stdout(), times.line().as_bytes());
+        }
         let _ = rustix::io::write(rustix::stdio::stdout(), ready::READY.as_bytes());
         if let Ok(null) = fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
             let _ = rustix::stdio::dup2_stdout(null);

@@ -20,6 +20,7 @@ use gantry_record::control::ControlMessage;
 use rustix::event::epoll::EventFlags;
 use rustix::fs::Mode;
 use rustix::process::{Gid, Pid, Uid};
+use std::cell::Cell;
 use std::path::Path;
 use std::time::Instant;
 
@@ -81,13 +82,15 @@ pub(crate) fn run(
     let inherited = Inherited { umask: inherited_umask, core: hardening::forbid_cores() };
     let driver = Driver::new(runtime, arguments.id, inherited);
     let plan = Plan::take(&mut record)?;
+    let runtime_times = Cell::default();
     let (logger, begun) = match arguments.origin {
         Origin::Start => {
             let logger = plan.map(|plan| Logger::create(&events, plan)).transpose()?;
-            (logger, start::start(&events, &folder, &record, &driver, &arguments.bundle)?)
+            (logger, start::start(&events, &folder, &record, &driver, &arguments.bundle, &runtime_times)?)
         }
         Origin::Adoption => adopt::adopt(&events, &folder, &record, plan, log)?,
     };
+    let times = record.trace.then(|| runtime_times.get());
     drop(record);
     hardening::hide();
 
@@ -108,7 +111,7 @@ pub(crate) fn run(
     shim.events.change(&shim.control, Source::Control, EventFlags::IN).map_err(Error::setup("epoll_ctl"))?;
     // A size that was sent before there was a terminal holds from the start.
     shim.obey();
-    readiness.ready();
+    readiness.ready(times);
     if kind != Kind::Exec {
         shim.cgroup = shim.process.inspect(Cgroup::of).unwrap_or_default();
     }

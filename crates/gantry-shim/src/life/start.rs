@@ -12,7 +12,9 @@ use crate::stdio::{Client, Direct, Size, Stdio, Terminal};
 use gantry_oci::{Console, Create, Exec, Logging};
 use gantry_record::ProcessRecord;
 use gantry_record::layout::name;
+use gantry_record::ready::now;
 use rustix::process::{Pid, Signal};
+use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
@@ -30,6 +32,8 @@ struct Start<'a> {
     record: &'a ProcessRecord,
     driver: &'a Driver,
     bundle: &'a Path,
+    /// When the runtime's command began and ended.
+    times: &'a Cell<[u64; 2]>,
 }
 
 /// Has the runtime make the process. On failure nothing of it remains, except what the logs say.
@@ -39,8 +43,9 @@ pub(super) fn start(
     record: &ProcessRecord,
     driver: &Driver,
     bundle: &Path,
+    times: &Cell<[u64; 2]>,
 ) -> Result<Begun> {
-    let start = Start { events, folder, record, driver, bundle };
+    let start = Start { events, folder, record, driver, bundle, times };
     rustix::fs::access(bundle, rustix::fs::Access::EXEC_OK).map_err(Error::open(bundle))?;
     if record.terminal() { start.with_terminal() } else { start.without_terminal() }
 }
@@ -90,6 +95,7 @@ impl Start<'_> {
     }
 
     fn spawn(&self, console: Option<Console<'_>>, streams: Streams) -> Result<Child> {
+        self.times.set([now(), 0]);
         self.driver.spawn(self.command(console)?, self.bundle, streams)
     }
 
@@ -149,6 +155,8 @@ impl Start<'_> {
                         || !status.success()
                         || deadline <= Instant::now() =>
                 {
+                    let [began, _] = self.times.get();
+                    self.times.set([began, now()]);
                     return Ok((status, master));
                 }
                 _ => self.events.wait(ended.map(|(_, deadline)| deadline))?,

@@ -11,6 +11,7 @@ use self::starts::Starter;
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
 use crate::supervisor::Shared;
+use crate::traces::Tracing;
 use crate::view::{ContainerView, ProcessView, Status};
 use gantry_container::cgroup::OomWatch;
 use gantry_container::{Checkpoint, Container, ExecSpec, ExitWatch, Process, Resources, start};
@@ -88,6 +89,7 @@ struct Started {
     result: Result<start::Started>,
     starter: Starter,
     began: Instant,
+    tracing: Option<Box<Tracing>>,
 }
 
 /// Init has ended; its exit is told once every exec's is.
@@ -267,11 +269,11 @@ impl Actor {
     async fn done(&mut self, done: Done) -> ControlFlow<()> {
         match done {
             Done::Started(started) => {
-                let Started { id, result, starter, began } = *started;
+                let Started { id, result, starter, began, tracing } = *started;
                 self.count_start(&id, result.is_ok(), began);
                 match result {
-                    Ok(process) => self.started(id, process, starter).await,
-                    Err(error) => self.start_failed(&id, error, starter).await?,
+                    Ok(process) => self.started(id, process, starter, tracing).await,
+                    Err(error) => self.start_failed(&id, error, starter, tracing).await?,
                 }
             }
             Done::Oom(watch) => {

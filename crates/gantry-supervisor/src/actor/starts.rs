@@ -3,6 +3,7 @@
 use super::{Actor, Command, Done, Reply, Started, answer};
 use crate::error::Error;
 use crate::events::{Event, EventKind, ProcessKey};
+use crate::traces::Tracing;
 use crate::view::ContainerView;
 use gantry_container::start;
 use gantry_record::{ProcessId, ProcessRecord};
@@ -34,14 +35,27 @@ impl Actor {
         self.starting.insert(id.clone(), Vec::new());
         let (shared, container) = (Arc::clone(&self.shared), Arc::clone(&self.container));
         let began = Instant::now();
+        let mut tracing = shared.traces.as_ref().map(|sender| {
+            Box::new(Tracing::begin(sender, container.id(), &id, &container.runtime().program))
+        });
         let attempt = async move {
             let waiting = shared.metrics.waiting.enter();
             // Never closed, so a permit always comes.
             let _worker = shared.start_workers.acquire().await;
             drop(waiting);
+            let mut trace = tracing.as_mut().map(|tracing| &mut tracing.start.trace);
+            if let Some(trace) = &mut trace {
+                trace.done("wait for a worker");
+            }
             let _starting = shared.metrics.starting.enter();
-            let result = start::start(&container, id.clone(), record, starter.cancelled()).await;
-            Done::Started(Box::new(Started { id, result: result.map_err(Error::from), starter, began }))
+            let result = start::start(&container, id.clone(), record, trace, starter.cancelled()).await;
+            Done::Started(Box::new(Started {
+                id,
+                result: result.map_err(Error::from),
+                starter,
+                began,
+                tracing,
+            }))
         };
         self.tasks.spawn(Box::pin(attempt));
     }
@@ -57,7 +71,13 @@ impl Actor {
     }
 
     /// Reports a start and begins to watch for the exit, in this order: no exit can overtake its start.
-    pub(super) async fn started(&mut self, id: ProcessId, started: start::Started, starter: Starter) {
+    pub(super) async fn started(
+        &mut self,
+        id: ProcessId,
+        started: start::Started,
+        starter: Starter,
+        tracing: Option<Box<Tracing>>,
+    ) {
         let start::Started { process, exit, oom } = started;
         let pid = u32::try_from(process.identity.pid).unwrap_or_default();
         let container = self.container.id().as_str();
@@ -84,6 +104,9 @@ impl Actor {
             Starter::Exec(reply) => answer(reply, Ok(pid)),
         }
         start::step(&id, "answered");
+        if let Some(tracing) = tracing {
+            tracing.end("log the event and answer", None);
+        }
         let deferred = self.starting.remove(&id).unwrap_or_default();
         self.resume_deferred(deferred).await;
     }
@@ -93,7 +116,11 @@ impl Actor {
         id: &ProcessId,
         error: Error,
         starter: Starter,
+        tracing: Option<Box<Tracing>>,
     ) -> ControlFlow<()> {
+        if let Some(tracing) = tracing {
+            tracing.end("fail and undo", Some(error.to_string()));
+        }
         info!(container = %self.container.id(), process = %id, %error, "not started");
         let deferred = self.starting.remove(id).unwrap_or_default();
         match starter {

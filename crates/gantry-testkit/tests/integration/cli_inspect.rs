@@ -100,6 +100,29 @@ fn what_only_the_daemon_remembers_is_listed_and_can_be_removed() {
     }
 }
 
+/// The event log is short, and the memory of what has ended is not.
+#[test]
+fn what_has_left_the_event_log_is_still_listed() {
+    let mut daemon = Daemon::start(DaemonOptions::new(Runtime::BuiltIn).arg("--retain-count").arg("2"));
+    let mut ids = Vec::new();
+    for status in 0..6 {
+        let api = Api::connect(&daemon);
+        let mut events = api.events();
+        let bundle = daemon.bundle().shell(&format!("exit {status}")).build();
+        api.create(create_request(&bundle)).unwrap();
+        assert_eq!(events.exit_of(bundle.id(), "init"), status);
+        ids.push(bundle.id().to_owned());
+        if status == 3 {
+            daemon.restart();
+        }
+    }
+    assert!(Api::connect(&daemon).stored_events(None).iter().all(|event| event.id != ids[0]));
+    ids.sort();
+    assert_eq!(listed(&daemon), ids);
+    let all = daemon.gantry(["ps", "-a"]);
+    assert!(all.success().contains("exited (3)") && all.stdout.contains("exited (5)"), "{all}");
+}
+
 #[test]
 fn run_with_rm_leaves_no_memory_of_it() {
     let daemon = Daemon::start(DaemonOptions::new(Runtime::BuiltIn));

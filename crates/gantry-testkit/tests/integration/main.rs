@@ -25,6 +25,7 @@ mod ctr;
 mod daemon_clients;
 mod daemon_config;
 mod daemon_telemetry;
+mod daemon_traces;
 mod dockerd;
 mod kills;
 mod load;
