@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 impl Cgroup {
     /// Sets what `resources` asks for and leaves the rest as it is. The cgroup must exist.
     pub(crate) fn limit(&self, resources: &LinuxResources) -> Result<()> {
+        self.refuse_unsupported(resources)?;
         let mut limits = without_zeroes(resources);
         if has_limits(&limits) {
             self.write_limits(&mut limits)?;
@@ -20,6 +21,22 @@ impl Cgroup {
             Some(rules) if !rules.is_empty() => self.allow_devices(rules),
             _ => Ok(()),
         }
+    }
+
+    /// What libcgroups would pass over in silence, or write where it should not.
+    fn refuse_unsupported(&self, resources: &LinuxResources) -> Result<()> {
+        let refuse = |what: String| Err(Error::Unsupported(what));
+        if resources.rdma().as_ref().is_some_and(|limits| !limits.is_empty()) {
+            return refuse("linux.resources.rdma".to_owned());
+        }
+        let unified = resources.unified().iter().flatten();
+        if let Some((name, _)) = unified.clone().find(|(name, _)| name.contains('/')) {
+            return refuse(format!("linux.resources.unified {name:?}: a name with a slash"));
+        }
+        if !self.is_v2() && unified.count() > 0 {
+            return refuse("linux.resources.unified on cgroup version 1".to_owned());
+        }
+        Ok(())
     }
 
     fn write_limits(&self, resources: &mut LinuxResources) -> Result<()> {

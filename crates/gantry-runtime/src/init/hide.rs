@@ -31,24 +31,31 @@ pub(crate) fn make_read_only(root: &Root, paths: &[String]) -> Result<()> {
 
 /// Covers files with the null device and directories with an empty read-only file system.
 pub(crate) fn mask(root: &Root, paths: &[String]) -> Result<()> {
-    let (mut file, mut directory) = (None, None);
+    let (mut file, mut directory): (Option<OwnedFd>, Option<OwnedFd>) = (None, None);
     for path in paths.iter().map(Path::new) {
         let Some(place) = find(root, path)? else { continue };
         let error = || failed("mask", path);
         let stat = rustix::fs::fstat(&place).map_err(error())?;
-        let cover = if FileType::from_raw_mode(stat.st_mode).is_dir() {
-            cover(&mut directory, || empty().map_err(error()))?
-        } else {
-            cover(&mut file, || null(root))?
+        let is_directory = FileType::from_raw_mode(stat.st_mode).is_dir();
+        let made = match (is_directory, &directory) {
+            (false, _) => once(&mut file, || null(root))?,
+            (true, Some(made)) => made,
+            (true, None) => {
+                // The first one is attached itself: what is attached nowhere cannot be copied before Linux 6.15.
+                let first = empty().map_err(error())?;
+                attach(&first, &place).map_err(error())?;
+                directory = Some(first);
+                continue;
+            }
         };
-        let tree = clone_tree(cover, Path::new(""), false).map_err(error())?;
+        let tree = clone_tree(made, Path::new(""), false).map_err(error())?;
         attach(&tree, &place).map_err(error())?;
     }
     Ok(())
 }
 
-/// What covers all paths of one kind, made for the first of them.
-fn cover(kept: &mut Option<OwnedFd>, make: impl FnOnce() -> Result<OwnedFd>) -> Result<&OwnedFd> {
+/// What is made once, when it is first needed.
+fn once(kept: &mut Option<OwnedFd>, make: impl FnOnce() -> Result<OwnedFd>) -> Result<&OwnedFd> {
     let made = match kept.take() {
         Some(made) => made,
         None => make()?,

@@ -11,6 +11,7 @@
 //! only trusted where it was mounted by us a moment ago.
 
 mod cgroups;
+mod copy_up;
 mod devices;
 mod hide;
 mod mounts;

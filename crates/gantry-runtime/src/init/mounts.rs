@@ -17,7 +17,7 @@ use rustix::mount::{
 
 use crate::error::{Error, Result, file, mount as failed};
 use crate::init::options::Options;
-use crate::init::{Init, cgroups};
+use crate::init::{Init, cgroups, copy_up};
 use crate::rootfs::{Root, clean};
 use crate::sys::{MountChange, change_mount};
 
@@ -55,6 +55,10 @@ pub(crate) fn mount_all(init: &Init<'_>, root: &Root, cgroup_namespace: bool) ->
                 path: path.clone(),
                 reason: "has the option remount, which is not supported",
             });
+        }
+        if options.copy_up && (options.bind || mount.typ().as_deref() != Some("tmpfs")) {
+            let reason = "has the option tmpcopyup, which only a tmpfs takes";
+            return Err(Error::MountPoint { path: path.clone(), reason });
         }
         if options.bind {
             bind(mount, &options, init.bundle, root)?;
@@ -115,8 +119,13 @@ fn file_system(mount: &Mount, options: &Options, root: &Root) -> Result<()> {
         set(context.as_fd(), "ro", None, path)?;
     }
     fsconfig_create(&context).map_err(failed("create the file system for", path))?;
-    let tree = detached(&context, options.own.set).map_err(failed("mount", path))?;
-    change(&tree, &Options { own: MountChange::default(), ..later(options) }, path)?;
+    let read_only = if options.copy_up { options.own.set & libc::MOUNT_ATTR_RDONLY } else { 0 };
+    let tree = detached(&context, options.own.set & !read_only).map_err(failed("mount", path))?;
+    if options.copy_up {
+        copy_up::copy(destination.as_fd(), &tree).map_err(failed("fill with what is covered", path))?;
+    }
+    let own = MountChange { set: read_only, ..MountChange::default() };
+    change(&tree, &Options { own, ..later(options) }, path)?;
     attach(&tree, &destination).map_err(failed("mount", path))
 }
 
@@ -137,6 +146,9 @@ fn file_system_by_mount(
     rustix::mount::mount(source, link, kind, rustix::mount::MountFlags::empty(), data.as_c_str())
         .map_err(failed("mount", path))?;
     let mounted = root.find(path, OFlags::DIRECTORY).map_err(failed("find", path))?;
+    if options.copy_up {
+        copy_up::copy(destination.as_fd(), &mounted).map_err(failed("fill with what is covered", path))?;
+    }
     change(&mounted, options, path)
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct Options {
     pub(crate) propagation: Option<(u64, bool)>,
     /// For the file system.
     pub(crate) data: Vec<String>,
+    /// Whether a tmpfs begins with what it covers.
+    pub(crate) copy_up: bool,
     /// Not supported.
     pub(crate) remount: bool,
 }
@@ -42,6 +44,7 @@ impl Options {
         match option {
             "bind" => self.bind = true,
             "rbind" => (self.bind, self.bind_recursive) = (true, true),
+            "tmpcopyup" => self.copy_up = true,
             "remount" => self.remount = true,
             // What is so anyway, or what no file system heeds any more.
             "" | "defaults" | "async" | "nomand" | "mand" | "norelatime" | "silent" | "loud" => {}
@@ -133,7 +136,8 @@ mod tests {
 
     #[test]
     fn the_last_word_counts() {
-        let parsed = options(&["ro", "rw", "noatime", "strictatime", "private", "shared"]);
+        let parsed = options(&["ro", "rw", "noatime", "strictatime", "private", "shared", "tmpcopyup"]);
+        assert!(parsed.copy_up && parsed.data.is_empty());
         assert_eq!(parsed.own.set, libc::MOUNT_ATTR_STRICTATIME);
         assert_eq!(parsed.propagation, Some((libc::MS_SHARED, false)));
     }
