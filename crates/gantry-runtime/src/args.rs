@@ -1,5 +1,7 @@
 //! The command line, runc's: global flags before the command, the command's own after it.
 
+mod checkpoint;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -8,6 +10,8 @@ use crate::error::Error;
 use crate::id::ContainerId;
 use crate::signal::SignalNumber;
 use crate::user::UserSpec;
+
+pub(crate) use checkpoint::{Checkpoint, Criu, Restore};
 
 /// What `--version` prints after the name: the version and that of the specification.
 const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.2.0");
@@ -111,6 +115,10 @@ pub(crate) enum Command {
     Events(Events),
     /// Change the resource limits of a container
     Update(Box<Update>),
+    /// Write a container's processes to disk (CRIU)
+    Checkpoint(Checkpoint),
+    /// Make a container from a checkpoint (CRIU)
+    Restore(Restore),
     /// Write a config.json to start from
     Spec(Spec),
     /// Print what this runtime can do as JSON

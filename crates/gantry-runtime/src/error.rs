@@ -85,6 +85,8 @@ pub(crate) enum Error {
     Hook { id: String, hook: &'static str, source: Box<dyn StdError + Send + Sync> },
     #[error("failed to send signal {signal} to process {pid} of container {id}")]
     Kill { id: String, signal: i32, pid: i32, source: io::Error },
+    #[error("cannot {step} container {id}: {reason}")]
+    Criu { step: &'static str, id: String, reason: String },
     #[error("container {id} is still alive {seconds} s after SIGKILL")]
     StillAlive { id: String, seconds: u64 },
 }

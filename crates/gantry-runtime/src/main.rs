@@ -14,6 +14,7 @@ mod bundle;
 mod cgroup;
 mod commands;
 mod console;
+mod criu;
 mod error;
 mod executable;
 mod foreground;

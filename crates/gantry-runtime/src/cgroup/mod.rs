@@ -61,6 +61,11 @@ impl Cgroup {
         Ok(Self { layout: Layout::detect()?, path })
     }
 
+    /// Its path below the mount points.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Creates the directories. What is there already is taken over.
     pub(crate) fn create(&self) -> Result<()> {
         for hierarchy in self.layout.hierarchies() {
@@ -131,6 +136,11 @@ impl Cgroup {
             Layout::V2(hierarchy) => Some(hierarchy.dir(&self.path)),
             Layout::V1(hierarchies) => hierarchies.iter().find(|h| h.has(name)).map(|h| h.dir(&self.path)),
         }
+    }
+
+    /// The directory by which all processes are frozen, if there is one.
+    pub(crate) fn freezer(&self) -> Option<PathBuf> {
+        self.controller("freezer")
     }
 
     /// A directory that holds all processes of the container.

@@ -1,6 +1,5 @@
 //! `create`: builds a container whose process waits for `start`.
 
-use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
@@ -13,6 +12,7 @@ use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
 use crate::console::{Console, Terminal};
 use crate::error::{Error, Result};
+use crate::id::ContainerId;
 use crate::launch::report::Channel;
 use crate::launch::{Launch, Launched, Role, kill_and_reap};
 use crate::store::{Container, ContainerDir, Record, Status, Store};
@@ -66,6 +66,24 @@ pub(crate) fn create(store: &Store, args: &Create, mode: &Mode) -> Result<Create
     created
 }
 
+/// What is known of a container before its process is there.
+pub(crate) fn new_record(id: &ContainerId, bundle: &Bundle, status: Status) -> Record {
+    let annotations = bundle.spec.annotations().iter().flatten();
+    Record {
+        oci_version: OCI_VERSION.to_owned(),
+        id: id.to_string(),
+        pid: 0,
+        status,
+        bundle: bundle.path.clone(),
+        rootfs: bundle.rootfs.clone(),
+        created: OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
+        annotations: annotations.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        // Only root gets here.
+        owner: "root".to_owned(),
+        init_process_start: 0,
+    }
+}
+
 fn build(
     dir: &ContainerDir,
     args: &Create,
@@ -79,25 +97,8 @@ fn build(
     if let Some(resources) = bundle.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref()) {
         cgroup.limit(resources)?;
     }
-    let mut record = Record {
-        oci_version: OCI_VERSION.to_owned(),
-        id: args.id.to_string(),
-        pid: 0,
-        status: if mode.start_now { Status::Running } else { Status::Created },
-        bundle: bundle.path,
-        rootfs: bundle.rootfs.clone(),
-        created: OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
-        annotations: bundle
-            .spec
-            .annotations()
-            .iter()
-            .flatten()
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect::<BTreeMap<_, _>>(),
-        // Only root gets here.
-        owner: "root".to_owned(),
-        init_process_start: 0,
-    };
+    let status = if mode.start_now { Status::Running } else { Status::Created };
+    let mut record = new_record(&args.id, &bundle, status);
     if let Some(process) = bundle.spec.process() {
         rootfs::ensure_directory(&bundle.rootfs, process.cwd(), bundle.spec.linux().as_ref())?;
     }

@@ -1,5 +1,6 @@
 //! One module per command; here is which is which, and what all of them need first.
 
+mod checkpoint;
 mod create;
 mod delete;
 mod events;
@@ -9,6 +10,7 @@ mod kill;
 mod list;
 mod pause;
 mod ps;
+mod restore;
 mod run;
 mod spec;
 mod start;
@@ -44,6 +46,8 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Resume(args) => pause::resume(&store, &args.id),
         Command::Events(args) => events::run(&store, args),
         Command::Update(args) => update::run(&store, args),
+        Command::Checkpoint(args) => checkpoint::run(&store, args),
+        Command::Restore(args) => restore::run(&store, args),
         Command::Spec(args) => spec::run(args),
         Command::Features => features::run(),
     }

@@ -103,7 +103,7 @@ pub(crate) fn send(socket: impl AsFd, master: &OwnedFd) -> rustix::io::Result<()
 }
 
 /// Connects to a socket whose path may be longer than an address can hold, by its directory's descriptor.
-fn connect(path: &Path) -> io::Result<OwnedFd> {
+pub(crate) fn connect(path: &Path) -> io::Result<OwnedFd> {
     use rustix::fs::{Mode, OFlags};
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let parent =

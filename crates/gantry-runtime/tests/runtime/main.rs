@@ -12,5 +12,6 @@ mod exec;
 mod failures;
 mod harness;
 mod life_cycle;
+mod refusals;
 mod safety;
 mod terminal;
