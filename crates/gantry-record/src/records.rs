@@ -80,6 +80,8 @@ pub struct Usage {
     pub cpu_nanos: Option<u64>,
     /// Peak memory in bytes.
     pub peak_memory_bytes: Option<u64>,
+    /// Processes that the kernel killed for want of memory, where it counts them.
+    pub oom_kills: Option<u64>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]

@@ -15,6 +15,7 @@ use std::os::fd::OwnedFd;
 pub(crate) struct Cgroup {
     cpu: Option<Figure>,
     memory: Option<Figure>,
+    kills: Option<Figure>,
 }
 
 /// A file with one number that matters.
@@ -46,12 +47,18 @@ const MEMORY: &[Place] = &[
     Place { controller: "", file: "memory.peak", key: "", factor: 1 },
 ];
 
+/// Kills for want of memory, which both versions count since Linux 4.13.
+const KILLS: &[Place] = &[
+    Place { controller: "memory", file: "memory.oom_control", key: "oom_kill ", factor: 1 },
+    Place { controller: "", file: "memory.events", key: "oom_kill ", factor: 1 },
+];
+
 impl Cgroup {
     /// The cgroup of a process, unless it is the shim's own too.
     pub(crate) fn of(pid: Pid) -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let (theirs, ours) = (read(&format!("/proc/{pid}/cgroup")), read("/proc/self/cgroup"));
-        let mut wanted = [CPU, MEMORY].map(|places| Wanted::first(places, &theirs, &ours));
+        let mut wanted = [CPU, MEMORY, KILLS].map(|places| Wanted::first(places, &theirs, &ours));
         let Ok(mounts) = File::open("/proc/self/mountinfo") else { return Self::default() };
         let mut mounts = BufReader::with_capacity(4096, mounts);
         let mut line = String::new();
@@ -63,8 +70,8 @@ impl Cgroup {
             }
             line.clear();
         }
-        let [cpu, memory] = wanted.map(|wanted| wanted.found);
-        Self { cpu, memory }
+        let [cpu, memory, kills] = wanted.map(|wanted| wanted.found);
+        Self { cpu, memory, kills }
     }
 
     /// The processor time used so far.
@@ -76,12 +83,17 @@ impl Cgroup {
     pub(crate) fn peak_memory_bytes(&self) -> Option<u64> {
         self.memory.as_ref()?.read()
     }
+
+    /// The processes that the kernel killed for want of memory.
+    pub(crate) fn oom_kills(&self) -> Option<u64> {
+        self.kills.as_ref()?.read()
+    }
 }
 
 impl Figure {
     fn read(&self) -> Option<u64> {
-        // The number that matters stands in the first line.
-        let mut content = [0_u8; 64];
+        // The number that matters stands in one of the first lines: `memory.events` has the longest.
+        let mut content = [0_u8; 256];
         let count = rustix::io::pread(&self.file, &mut content, 0).ok()?;
         self.place.parse(content.get(..count)?)
     }
@@ -89,8 +101,8 @@ impl Figure {
 
 impl Place {
     fn parse(&self, content: &[u8]) -> Option<u64> {
-        let line = content.split(|byte| *byte == b'\n').next()?;
-        let number = line.strip_prefix(self.key.as_bytes())?;
+        let mut lines = content.split(|byte| *byte == b'\n');
+        let number = lines.find_map(|line| line.strip_prefix(self.key.as_bytes()))?;
         std::str::from_utf8(number).ok()?.parse::<u64>().ok()?.checked_mul(self.factor)
     }
 
@@ -190,5 +202,8 @@ mod tests {
         assert_eq!(cpu_stat.parse(b"usage_usec 7\nuser_usec 3\n"), Some(7000));
         assert_eq!(cpu_stat.parse(b"nr_periods 7\n"), None);
         assert_eq!(cpuacct.parse(b""), None);
+        let [v1, v2] = KILLS else { panic!("two places") };
+        assert_eq!(v1.parse(b"oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"), Some(3));
+        assert_eq!(v2.parse(b"low 0\nhigh 0\nmax 31\noom 2\noom_kill 1\noom_group_kill 0\n"), Some(1));
     }
 }

@@ -68,7 +68,7 @@ pub(crate) fn reap_one() -> Option<(i32, i32, Usage)> {
     };
     let cpu_nanos = nanos(used.ru_utime).zip(nanos(used.ru_stime)).map(|(user, system)| user + system);
     let peak_memory_bytes = u64::try_from(used.ru_maxrss).ok().map(|kib| kib << 10);
-    (pid > 0).then_some((pid, status, Usage { cpu_nanos, peak_memory_bytes }))
+    (pid > 0).then_some((pid, status, Usage { cpu_nanos, peak_memory_bytes, oom_kills: None }))
 }
 
 /// Closes whatever the daemon leaked to us. Must come before the shim opens anything.

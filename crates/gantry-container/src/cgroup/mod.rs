@@ -4,7 +4,7 @@
 mod oom;
 pub mod stats;
 
-pub use oom::OomWatch;
+pub use oom::{OomCount, OomWatch};
 pub use stats::Stats;
 
 use std::collections::HashSet;

@@ -54,6 +54,7 @@ impl Shim<'_> {
             let usage = Usage {
                 cpu_nanos: cgroup.cpu_nanos().or(ended.used.cpu_nanos),
                 peak_memory_bytes: cgroup.peak_memory_bytes().or(ended.used.peak_memory_bytes),
+                oom_kills: cgroup.oom_kills(),
             };
             if usage != Usage::default() {
                 // Figures of no consequence; a failure has none either.

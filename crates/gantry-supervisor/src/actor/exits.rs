@@ -11,6 +11,9 @@ use gantry_record::{ExitStatus, ProcessId};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+/// What the kernel kills with.
+const SIGKILL: u32 = 9;
+
 impl Actor {
     pub(super) fn watch_exit(&mut self, id: &ProcessId, watch: ExitWatch) {
         let id = id.clone();
@@ -19,6 +22,7 @@ impl Actor {
 
     pub(super) fn watch_oom(&mut self, watch: Option<OomWatch>) {
         if let Some(mut watch) = watch {
+            self.oom_count = watch.count();
             self.tasks.spawn(async move { Done::Oom(watch.next().await.map(|()| watch)) });
         }
     }
@@ -31,7 +35,7 @@ impl Actor {
     }
 
     /// An out-of-memory kill is told before the exit that it caused. Its descriptor became ready before the exit's
-    /// did, so whoever waits for it only has to get its turn.
+    /// did, so whoever waits for it only has to get its turn. Whatever else has ended by then is not heard.
     async fn report_pending_oom(&mut self) {
         tokio::task::yield_now().await;
         while let Some(done) = self.tasks.try_join_next() {
@@ -42,7 +46,20 @@ impl Actor {
         }
     }
 
+    /// On cgroup v2 the kernel may tell of a kill after the exit; the count knows of it. `kills` is that count when its
+    /// cgroup is gone.
+    async fn report_counted_oom(&mut self, kills: Option<u64>) {
+        let Some(count) = &self.oom_count else { return };
+        if count.has_new() == Some(true) || kills.is_some_and(|kills| count.is_new(kills)) {
+            self.oom_killed = true;
+            self.report_oom().await;
+        }
+    }
+
     pub(super) async fn exec_exited(&mut self, id: &ProcessId, status: ExitStatus) {
+        if status.signal() == Some(SIGKILL) {
+            self.report_counted_oom(None).await;
+        }
         let Some(process) = self.processes.remove(id) else { return };
         let key = ProcessKey::of(&process.identity);
         drop(process);
@@ -67,7 +84,10 @@ impl Actor {
     /// Removes the container and tells of init's end: what clients may use again is free before they hear of it.
     pub(super) async fn finish(&mut self, status: ExitStatus) {
         let ended = Instant::now();
+        let init = self.processes.get(&ProcessId::init());
+        let usage = init.and_then(|init| init.dir().usage()).unwrap_or_default();
         self.report_pending_oom().await;
+        self.report_counted_oom(usage.oom_kills).await;
         let id = self.container.id();
         start::step(&ProcessId::init(), "ended");
         if let Err(error) = self.container.delete_from_runtime().await {

@@ -13,7 +13,7 @@ use crate::events::{Event, EventKind};
 use crate::supervisor::Shared;
 use crate::traces::Tracing;
 use crate::view::{ContainerView, ProcessView, Status};
-use gantry_container::cgroup::OomWatch;
+use gantry_container::cgroup::{OomCount, OomWatch};
 use gantry_container::{Checkpoint, Container, ExecSpec, ExitWatch, Process, Resources, start};
 use gantry_record::{ExitStatus, ProcessId, ProcessRecord};
 use std::collections::{BTreeMap, HashMap};
@@ -110,6 +110,8 @@ pub(crate) struct Actor {
     tasks: JoinSet<Done>,
     paused: bool,
     oom_killed: bool,
+    /// What the kernel counts, where it does.
+    oom_count: Option<OomCount>,
     /// When somebody first asked init to end.
     stop_asked: Option<Instant>,
     ending: Option<Ending>,
@@ -132,6 +134,7 @@ impl Actor {
             tasks: JoinSet::new(),
             paused: false,
             oom_killed: false,
+            oom_count: None,
             stop_asked: None,
             ending: None,
         }
