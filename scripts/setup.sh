@@ -21,6 +21,12 @@ esac
 # The virtual environment of the Python gRPC client that the tests run.
 readonly python_env=.cache/python
 readonly python_requirements=scripts/python-requirements.txt
+# The kernel of the guest that scripts/guest.sh boots, unpacked. Another one's folder, with boot/ and lib/modules/ in it, can
+# be named instead; GANTRY_GUEST=no leaves the guest out.
+readonly guest_kernel=${GANTRY_GUEST_KERNEL:-.cache/guest}
+guest=${GANTRY_GUEST:-yes}
+[[ $(uname -m) == x86_64 ]] || guest=no
+readonly guest
 
 have() { command -v "$1" >/dev/null 2>&1; }
 # gcc answers with the bare name when it does not know the library.
@@ -38,13 +44,30 @@ missing_packages() {
     have runc || echo runc
     have crun || echo crun
     have criu || echo criu
+    # CRIU locks and restores networks with these.
+    have iptables || echo iptables
+    have ip || echo iproute2
+    have containerd || echo containerd
+    have podman || echo podman
+    have conmon || echo conmon
     have tmux || echo tmux
     have python3 || echo python3
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+    [[ $guest != yes ]] || have qemu-system-x86_64 || echo qemu-system-x86
 }
 
+# Some packages would start a daemon of theirs, such as containerd's; the tests start their own.
 apt_install() {
-    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+    local policy=/usr/sbin/policy-rc.d status=0
+    if [[ ! -e $policy ]]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 0755 "$policy"
+    else
+        policy=
+    fi
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" || status=$?
+    [[ -z $policy ]] || rm -f "$policy"
+    return "$status"
 }
 
 install_packages() {
@@ -112,6 +135,33 @@ setup_python() {
     cp "$python_requirements" "$python_env/requirements.txt"
 }
 
+# Unpacks Debian's kernel for virtual machines: it is not installed, and does not boot this machine.
+setup_guest() {
+    local package folder=$guest_kernel.new
+    compgen -G "$guest_kernel/boot/vmlinuz-*" >/dev/null && return
+    rm -rf "$folder"
+    mkdir -p "$folder/download"
+    kernel_package() {
+        apt-cache depends linux-image-cloud-amd64 2>/dev/null |
+            sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1
+    }
+    package=$(kernel_package)
+    [[ -n $package ]] || { apt-get update >/dev/null && package=$(kernel_package); }
+    if [[ -z $package ]]; then
+        echo "setup: no package linux-image-cloud-amd64 here: name a kernel's folder by GANTRY_GUEST_KERNEL, or leave" \
+            "the guest out by GANTRY_GUEST=no" >&2
+        return 1
+    fi
+    echo "setup: unpacking $package for the guest"
+    # The lists may be older than the archive.
+    (cd "$folder/download" && { apt-get download "$package" || { apt-get update && apt-get download "$package"; }; }) \
+        >"$folder/log" 2>&1 || { cat "$folder/log" >&2 && return 1; }
+    dpkg-deb -x "$folder"/download/*.deb "$folder"
+    /bin/busybox depmod -b "$folder" "$(ls "$folder/lib/modules")"
+    rm -rf "$folder"/{download,log,usr} "$guest_kernel"
+    mv "$folder" "$guest_kernel"
+}
+
 main() {
     local packages status=0
     mapfile -t packages < <(missing_packages)
@@ -127,6 +177,7 @@ main() {
     ((status == 0)) || exit "$status"
     if [[ $want == test ]]; then
         setup_python
+        [[ $guest != yes ]] || setup_guest
     fi
 }
 

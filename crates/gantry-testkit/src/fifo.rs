@@ -1,5 +1,6 @@
 //! FIFOs for a container's stdio, the client's side.
 
+use crate::wait::patient;
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -125,7 +126,7 @@ impl Collector {
     /// When that does not happen within `timeout`.
     #[must_use]
     pub fn finish(self, timeout: Duration) -> String {
-        match self.output.recv_timeout(timeout) {
+        match self.output.recv_timeout(patient(timeout)) {
             Ok(text) => text,
             Err(RecvTimeoutError::Timeout) => {
                 panic!("{} was not closed by all writers within {timeout:?}", self.path.display())
@@ -155,7 +156,7 @@ impl Lines {
     /// When neither happens within `timeout`.
     #[must_use]
     pub fn next(&self, timeout: Duration) -> Option<String> {
-        match self.lines.recv_timeout(timeout) {
+        match self.lines.recv_timeout(patient(timeout)) {
             Ok(line) => Some(line),
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => {

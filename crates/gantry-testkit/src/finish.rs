@@ -1,5 +1,6 @@
 //! Running a command to its end, within a time.
 
+use crate::wait::patient;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::fmt;
@@ -47,7 +48,7 @@ pub fn finish(command: &mut Command, timeout: Duration) -> Finished {
 /// Waits for a child; `None` when it has not ended within `timeout`.
 pub(crate) fn wait_within(child: &mut Child, timeout: Duration) -> Option<ExitStatus> {
     let handle = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).expect("a handle on a child");
-    let timeout = Timespec::try_from(timeout).expect("a time that fits");
+    let timeout = Timespec::try_from(patient(timeout)).expect("a time that fits");
     let ready = poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&timeout)).expect("wait for a child");
     (ready > 0).then(|| child.wait().expect("reap a child"))
 }

@@ -44,4 +44,4 @@ pub use process::Process;
 pub use runtime::{Runtime, RuntimeCommand};
 pub use scratch::Scratch;
 pub use tmux::Tmux;
-pub use wait::{wait_for, wait_until};
+pub use wait::{patient, wait_for, wait_until};

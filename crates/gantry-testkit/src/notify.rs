@@ -1,5 +1,6 @@
 //! Learning that a daemon is up: the receiving end of sd_notify(3).
 
+use crate::wait::patient;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::fs;
@@ -38,7 +39,7 @@ impl Readiness {
     /// Waits until `child` says that it is ready.
     pub(crate) fn wait(&self, child: &Child, timeout: Duration) -> Result<(), NotReady> {
         let handle = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).expect("a handle on a child");
-        let end = Instant::now() + timeout;
+        let end = Instant::now() + patient(timeout);
         loop {
             if self.has_ready_message() {
                 return Ok(());

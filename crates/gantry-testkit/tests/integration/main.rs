@@ -27,6 +27,7 @@ mod daemon_config;
 mod daemon_telemetry;
 mod daemon_traces;
 mod dockerd;
+mod engines;
 mod kills;
 mod load;
 mod many;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::cgroup2;
 use crate::rows::{Batch, Kind, Row};
 
 /// All of them. Filters are left out for a runtime that was built without them.
@@ -13,7 +14,14 @@ pub(crate) fn all(filters: bool) -> Vec<Batch> {
     batches.extend(roots());
     batches.push(namespaces());
     batches.extend(other_namespaces());
-    batches.extend([user_namespace(), parameters(), resources(), hooks()]);
+    batches.extend([user_namespace(), parameters()]);
+    if cgroup2::alone() {
+        batches.extend(cgroup2::all());
+        batches.extend(cgroup2::without_a_namespace());
+    } else {
+        batches.push(resources());
+    }
+    batches.push(hooks());
     if filters {
         batches.extend(seccomp());
     }
@@ -22,7 +30,7 @@ pub(crate) fn all(filters: bool) -> Vec<Batch> {
 }
 
 /// Sets one value by its JSON pointer; objects on the way are made.
-fn set(pointer: &'static str, value: Value) -> impl Fn(&mut Value) + 'static {
+pub(crate) fn set(pointer: &'static str, value: Value) -> impl Fn(&mut Value) + Send + Sync + 'static {
     move |config| {
         let mut place = &mut *config;
         for name in pointer.split('/').skip(1) {
@@ -33,7 +41,7 @@ fn set(pointer: &'static str, value: Value) -> impl Fn(&mut Value) + 'static {
 }
 
 /// Appends to a list by its JSON pointer.
-fn push(pointer: &'static str, value: Value) -> impl Fn(&mut Value) + 'static {
+pub(crate) fn push(pointer: &'static str, value: Value) -> impl Fn(&mut Value) + Send + Sync + 'static {
     move |config| {
         let mut place = &mut *config;
         for name in pointer.split('/').skip(1) {
@@ -47,7 +55,7 @@ fn push(pointer: &'static str, value: Value) -> impl Fn(&mut Value) + 'static {
 }
 
 /// A row that sets one value.
-fn simple(pointer: &'static str, value: Value, probe: &str) -> Row {
+pub(crate) fn simple(pointer: &'static str, value: Value, probe: &str) -> Row {
     Row::new(name(pointer), value.to_string(), probe, set(pointer, value))
 }
 
@@ -180,7 +188,7 @@ fn scheduling() -> Vec<Batch> {
 }
 
 /// Reads the options of a mount, its propagation (without numbers), its type and those of its file system.
-fn mountinfo(path: &str) -> String {
+pub(crate) fn mountinfo(path: &str) -> String {
     format!(
         "awk '$5 == \"{path}\" {{ n = 7; p = \"\"; while ($n != \"-\") {{ sub(/:.*/, \"\", $n); p = p $n \" \"; n++ }} print $6, p $(n + 1), $(n + 3) }}' /proc/self/mountinfo | tail -n 1"
     )
@@ -285,6 +293,7 @@ fn mounts() -> Batch {
             at("tmpfs without a source", json!({"destination": "/m/nosource", "type": "tmpfs"}), "grep -c ' /m/nosource ' /proc/self/mountinfo").wants("1"),
             at("a destination with ..", json!({"destination": "/m/../n/x", "type": "tmpfs", "source": "tmpfs"}), "grep -c ' /n/x ' /proc/self/mountinfo").wants("1"),
             at("proc elsewhere", json!({"destination": "/m/proc2", "type": "proc", "source": "proc"}), "head -n 1 /m/proc2/1/status"),
+            at("tmpfs with tmpcopyup", json!({"destination": "/paths", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "ro"]}), "cat /paths/directory/file; readlink /paths/link; touch /paths/x || true"),
             at("ramfs", json!({"destination": "/m/ramfs", "type": "ramfs", "source": "ramfs", "options": ["nosuid"]}), &mountinfo("/m/ramfs")),
             read("/"),
             read("/proc"),

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// A change to a configuration.
-pub(crate) type Change = Box<dyn Fn(&mut Value)>;
+pub(crate) type Change = Box<dyn Fn(&mut Value) + Send + Sync>;
 
 /// One property.
 pub(crate) struct Row {
@@ -44,7 +44,7 @@ impl Row {
         property: impl Into<String>,
         value: impl Into<String>,
         probe: impl Into<String>,
-        change: impl Fn(&mut Value) + 'static,
+        change: impl Fn(&mut Value) + Send + Sync + 'static,
     ) -> Self {
         Self {
             property: property.into(),
@@ -74,7 +74,7 @@ impl Batch {
     }
 
     /// Adds what all rows need.
-    pub(crate) fn with(mut self, base: impl Fn(&mut Value) + 'static) -> Self {
+    pub(crate) fn with(mut self, base: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
         self.base = Box::new(base);
         self
     }

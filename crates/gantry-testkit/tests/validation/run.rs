@@ -1,8 +1,11 @@
 //! Runs batches with each runtime.
 
 use std::fs;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::thread::{self, available_parallelism};
 
 use gantry_testkit::{Bundle, Runtime, RuntimeCommand, Scratch};
 use serde_json::{Value, json};
@@ -13,8 +16,34 @@ use crate::table::Line;
 /// Precedes each answer in the output.
 const MARK: &str = "@@@";
 
+/// Runs all batches, as many at a time as there are processors, each of those with a bundle of its own.
+pub(crate) fn all(batches: Vec<Batch>) -> Vec<Line> {
+    let queue = Mutex::new(batches.into_iter().enumerate());
+    let done = Mutex::new(Vec::new());
+    let work = || {
+        let mut runner = Runner::new();
+        loop {
+            let Some((number, batch)) = queue.lock().unwrap().next() else { break };
+            let lines = runner.run(batch);
+            done.lock().unwrap().push((number, lines));
+        }
+    };
+    let workers = available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
+    let mut done = done.into_inner().unwrap();
+    done.sort_by_key(|(number, _)| *number);
+    done.into_iter().flat_map(|(_, lines)| lines).collect()
+}
+
+/// Whether the first runtime was built with system call filters.
+pub(crate) fn has_filters() -> bool {
+    let features = Runtime::BuiltIn.command(&Scratch::new()).subcommand("features").output().unwrap();
+    let features: Value = serde_json::from_slice(&features.stdout).unwrap();
+    features["linux"]["seccomp"]["enabled"] == json!(true)
+}
+
 /// A bundle for each batch in turn, and the runtimes.
-pub(crate) struct Runner {
+struct Runner {
     bundle: Bundle,
     base: Value,
     out: PathBuf,
@@ -22,7 +51,7 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         let scratch = Scratch::new();
         let bundle = Bundle::busybox_in(&scratch).build();
         let base = bundle.config().clone();
@@ -41,15 +70,8 @@ impl Runner {
         Self { bundle, base, out, runtimes }
     }
 
-    /// Whether the first runtime was built with system call filters.
-    pub(crate) fn has_filters(&self) -> bool {
-        let features = self.runtimes[0].1.subcommand("features").output().unwrap();
-        let features: Value = serde_json::from_slice(&features.stdout).unwrap();
-        features["linux"]["seccomp"]["enabled"] == json!(true)
-    }
-
     /// Runs a batch with all runtimes.
-    pub(crate) fn run(&mut self, batch: Batch) -> Vec<Line> {
+    fn run(&mut self, batch: Batch) -> Vec<Line> {
         let runtimes = self.runtimes.clone();
         let answers: Vec<Vec<String>> = runtimes
             .iter()

@@ -9,7 +9,7 @@ use gantry_api::types::{
     AddProcessRequest, Container, CreateContainerRequest, Event, EventsRequest, SignalRequest, StateRequest,
     User,
 };
-use gantry_testkit::{Bundle, Daemon, StdioFifos};
+use gantry_testkit::{Bundle, Daemon, StdioFifos, patient};
 use prost_types::Timestamp;
 use std::future::Future;
 use std::sync::Arc;
@@ -174,6 +174,6 @@ pub(super) fn within<T>(
     future: impl Future<Output = T>,
 ) -> T {
     runtime
-        .block_on(async { timeout(limit, future).await })
+        .block_on(async { timeout(patient(limit), future).await })
         .unwrap_or_else(|_| panic!("{what} did not come within {limit:?}"))
 }
