@@ -128,7 +128,7 @@ impl Container {
         let command = self
             .runtime()
             .checkpoint(self.id(), &Command { image_path: folder, work_path: &work, flags: &flags });
-        runtime::run(self.runtime(), "checkpoint", self.id(), command, None, LIMIT).await?;
+        runtime::run(self.runtime(), None, "checkpoint", self.id(), command, None, LIMIT).await?;
         Ok(())
     }
 }

@@ -52,7 +52,7 @@ impl Consoles {
         if let Some(known) = self.known(&program) {
             return known;
         }
-        let asked = tokio::time::timeout(LIMIT, runtime::output(runtime.help("create"), None)).await;
+        let asked = tokio::time::timeout(LIMIT, runtime::output(None, runtime.help("create"), None)).await;
         let Ok(Ok(output)) = asked else {
             warn!(runtime = runtime.program, "the runtime does not say which flags it has");
             return false;

@@ -4,6 +4,7 @@ use crate::bundle::Bundle;
 use crate::cgroup::Cgroups;
 use crate::consoles::Consoles;
 use crate::error::{Error, Result};
+use crate::resident::Resident;
 use crate::resources::Resources;
 use crate::runtime;
 use crate::spec::{ExecSpec, Stdio};
@@ -24,6 +25,8 @@ pub struct Settings {
     pub runtime: Runtime,
     /// Name or path of the shim.
     pub shim: String,
+    /// What forks shims and runs the built-in runtime without an execve for each, where that is wanted.
+    pub resident: Option<Arc<Resident>>,
     /// The longest that a start may take.
     pub start_timeout: Duration,
     /// What becomes of a process whose shim dies.
@@ -246,6 +249,7 @@ impl Container {
         command: std::process::Command,
         input: Option<&[u8]>,
     ) -> Result<Vec<u8>, RuntimeError> {
-        runtime::run(&self.runtime, operation, &self.id, command, input, runtime::LIMIT).await
+        let resident = self.settings.resident.as_deref();
+        runtime::run(&self.runtime, resident, operation, &self.id, command, input, runtime::LIMIT).await
     }
 }

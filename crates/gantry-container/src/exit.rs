@@ -178,7 +178,7 @@ impl ExitWatch {
             rustix::io::write(control, line.as_bytes())
                 .map_err(|e| gantry_record::Error::io("write", self.dir.file(name::CONTROL), e))?;
         }
-        self.shim = Some(shim.into_child());
+        self.shim = shim.into_child();
         Ok(())
     }
 
@@ -251,7 +251,7 @@ impl ExitWatch {
         }
         let resume = self.runtime.resume(&self.container);
         let resumed =
-            runtime::run(&self.runtime, "resume", &self.container, resume, None, runtime::LIMIT).await;
+            runtime::run(&self.runtime, None, "resume", &self.container, resume, None, runtime::LIMIT).await;
         if !self.identity.ended_within(THAWED_KILL_LIMIT).await {
             self.warn(&"the orphan survives SIGKILL", &format_args!("resume: {resumed:?}"));
         }

@@ -1,10 +1,16 @@
 //! Running a runtime's command without blocking, with a deadline and bounded output.
 
+use crate::resident::Resident;
 use gantry_oci::{Runtime, RuntimeError, check};
 use gantry_record::ContainerId;
+use rustix::pipe::PipeFlags;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe;
 
 /// How long a command that only asks or signals may take. A start has its own limit, and a checkpoint a longer one.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -12,7 +18,8 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 /// The most that is kept of each output stream; a runtime that prints more is not slowed, only cut.
 const MAX_OUTPUT_BYTES: u64 = 4 << 20;
 
-/// Runs `command`, which is `operation` of `runtime` on `id`, and returns its standard output.
+/// Runs `command`, which is `operation` of `runtime` on `id`, and returns its standard output. Where `resident` has that
+/// runtime in it, nothing is executed.
 ///
 /// When the caller gives up (drops the future) or the limit passes, the command is killed.
 ///
@@ -20,6 +27,7 @@ const MAX_OUTPUT_BYTES: u64 = 4 << 20;
 /// [`RuntimeError`] with what the runtime said.
 pub async fn run(
     runtime: &Runtime,
+    resident: Option<&Resident>,
     operation: &'static str,
     id: &ContainerId,
     command: Command,
@@ -27,7 +35,8 @@ pub async fn run(
     limit: Duration,
 ) -> Result<Vec<u8>, RuntimeError> {
     let program = &runtime.program;
-    let output = tokio::time::timeout(limit, output(command, input))
+    let resident = resident.filter(|resident| resident.is(program));
+    let output = tokio::time::timeout(limit, output(resident, command, input))
         .await
         .map_err(|_| RuntimeError::TimedOut {
             program: program.clone(),
@@ -39,8 +48,18 @@ pub async fn run(
     check(operation, id, output)
 }
 
-/// What a command prints, bounded; it is killed when the caller gives up.
-pub(crate) async fn output(command: Command, input: Option<&[u8]>) -> std::io::Result<Output> {
+/// What a command prints, bounded; it is killed when the caller gives up. Where `resident` has that program in it, nothing is
+/// executed.
+pub(crate) async fn output(
+    resident: Option<&Resident>,
+    command: Command,
+    input: Option<&[u8]>,
+) -> io::Result<Output> {
+    if let Some(resident) = resident
+        && let Some(output) = forked_output(resident, &command, input).await?
+    {
+        return Ok(output);
+    }
     let mut command = tokio::process::Command::from(command);
     command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -56,7 +75,40 @@ pub(crate) async fn output(command: Command, input: Option<&[u8]>) -> std::io::R
     Ok(Output { status: status?, stdout: stdout?, stderr: stderr? })
 }
 
-async fn bounded(stream: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
+/// `None` if the command has to be executed instead.
+async fn forked_output(
+    resident: &Resident,
+    command: &Command,
+    input: Option<&[u8]>,
+) -> io::Result<Option<Output>> {
+    let pipe = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC);
+    let ((out_read, out_write), (err_read, err_write)) = (pipe()?, pipe()?);
+    let (in_read, in_write) = match input {
+        Some(_) => pipe().map(|(read, write)| (read, Some(write)))?,
+        None => (OwnedFd::from(std::fs::File::open("/dev/null")?), None),
+    };
+    let arguments = command.get_args().map(OsString::from).collect();
+    let Some(mut forked) = resident.run(arguments, [&in_read, &out_write, &err_write]).await else {
+        return Ok(None);
+    };
+    // Only the command's own ends are left.
+    drop((in_read, out_write, err_write));
+    let (out_read, err_read) =
+        (pipe::Receiver::from_owned_fd(out_read)?, pipe::Receiver::from_owned_fd(err_read)?);
+    let feed = async {
+        if let (Some(stdin), Some(input)) = (in_write, input)
+            && let Ok(mut stdin) = pipe::Sender::from_owned_fd(stdin)
+        {
+            // A command that fails before it has read everything says so by its exit status.
+            let _ = stdin.write_all(input).await;
+        }
+    };
+    let (status, stdout, stderr, ()) =
+        tokio::join!(forked.wait(), bounded(Some(out_read)), bounded(Some(err_read)), feed);
+    Ok(Some(Output { status: status?, stdout: stdout?, stderr: stderr? }))
+}
+
+async fn bounded(stream: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
     let mut kept = Vec::new();
     if let Some(mut stream) = stream {
         (&mut stream).take(MAX_OUTPUT_BYTES).read_to_end(&mut kept).await?;
@@ -77,7 +129,7 @@ mod tests {
 
     async fn run_sh(script: &str, input: Option<&[u8]>, limit: Duration) -> Result<Vec<u8>, RuntimeError> {
         let id = ContainerId::new("x").unwrap();
-        run(&Runtime::new("sh", vec![]), "test", &id, sh(script), input, limit).await
+        run(&Runtime::new("sh", vec![]), None, "test", &id, sh(script), input, limit).await
     }
 
     #[tokio::test]

@@ -1,15 +1,17 @@
-//! Spawning a shim and learning by events, never by polling, what became of it.
+//! Having a shim, forked by the resident parent or executed, and learning by events, never by polling, what became of it.
 
 use crate::error::{Error, Result};
 use crate::process::Identity;
+use crate::resident::{Forked, Resident};
 use crate::restore;
 use gantry_record::layout::name;
 use gantry_record::{ContainerId, ProcessDir, log, ready};
 use rustix::fs::inotify;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::io::unix::AsyncFd;
@@ -19,17 +21,37 @@ use tokio::process::Child;
 /// How long a shim that was killed, or has closed its ready pipe without a word, may take to be gone.
 const DEATH_LIMIT: Duration = Duration::from_secs(10);
 
-/// A shim that was just spawned.
+/// A shim that is new.
 #[derive(Debug)]
 pub struct Shim {
-    child: Child,
+    origin: Origin,
     ready: pipe::Receiver,
-    /// Watches the process's folder for the pid file, for shims that do not speak [`ready`].
-    folder: AsyncFd<OwnedFd>,
+    /// Watches the process's folder for the pid file, for shims that may not speak [`ready`]. A forked one does, and so does
+    /// a successor, for which the pid file that it finds is the process's own and says nothing of the shim.
+    folder: Option<AsyncFd<OwnedFd>>,
     /// What it said of its times.
     times: Option<ready::Times>,
-    /// A successor always speaks it; the pid file that it finds is the process's own and says nothing of the shim.
-    successor: bool,
+}
+
+/// Where a shim comes from.
+#[derive(Debug)]
+enum Origin {
+    /// A child, which wants to be waited for.
+    Executed(Child),
+    /// The resident parent's child. The descriptor is its pidfd.
+    Forked { pid: i32, pidfd: AsyncFd<OwnedFd> },
+}
+
+/// What a shim is told, and who makes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) resident: Option<Arc<Resident>>,
+    /// Name or path of the program.
+    pub(crate) shim: String,
+    pub(crate) container: ContainerId,
+    pub(crate) bundle: String,
+    pub(crate) runtime: String,
+    pub(crate) dir: ProcessDir,
 }
 
 /// What a successor is given.
@@ -40,6 +62,36 @@ pub struct Adopt {
 }
 
 impl Shim {
+    /// Has the shim forked by the resident parent, or else executed.
+    ///
+    /// # Errors
+    /// As [`Shim::spawn`].
+    pub(crate) async fn launch(order: Order) -> Result<Self> {
+        if let Some(forked) = Self::fork(&order).await? {
+            return Ok(forked);
+        }
+        let Order { shim, container, bundle, runtime, dir, .. } = &order;
+        Self::spawn(shim, container, bundle, runtime, dir, None)
+    }
+
+    async fn fork(order: &Order) -> Result<Option<Self>> {
+        let Some(resident) = &order.resident else { return Ok(None) };
+        let failed = |source: io::Error| Error::ShimSpawn { shim: order.shim.clone(), source };
+        let (ready_read, ready_write) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+        let shim = gantry_record::resident::Shim {
+            container: order.container.clone(),
+            bundle: order.bundle.clone().into(),
+            runtime: order.runtime.clone(),
+            built_in: resident.is(&order.runtime),
+            folder: order.dir.path().to_owned(),
+        };
+        let Some(Forked { pid, pidfd }) = resident.shim(shim, &ready_write).await else { return Ok(None) };
+        let pidfd = crate::sys::watch(pidfd).map_err(failed)?;
+        let ready = pipe::Receiver::from_owned_fd(ready_read).map_err(failed)?;
+        Ok(Some(Self { origin: Origin::Forked { pid, pidfd }, ready, folder: None, times: None }))
+    }
+
     /// Executes `shim CONTAINER BUNDLE RUNTIME` in the process's folder, as leader of a process group of its
     /// own, so that what a terminal sends to the daemon does not reach it. With `adopt` it becomes the successor
     /// of one that has died: it makes no process but takes over the one that runs, and its terminal.
@@ -57,13 +109,12 @@ impl Shim {
         let failed = |source: io::Error| Error::ShimSpawn { shim: shim.to_owned(), source };
         let (ready_read, ready_write) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
-        let folder = watch_folder(dir).map_err(failed)?;
+        let folder = if adopt.is_some() { None } else { Some(watch_folder(dir).map_err(failed)?) };
         let mut command = Command::new(shim);
         gantry_oci::forget_service_manager(&mut command);
         if adopt.is_some() {
             command.arg("--adopt");
         }
-        let successor = adopt.is_some();
         let terminal = adopt.and_then(|adopt| adopt.terminal);
         command.args([container.as_str(), bundle, runtime]).current_dir(dir.path()).process_group(0);
         command
@@ -75,7 +126,7 @@ impl Shim {
             _ => failed(source),
         })?;
         let ready = pipe::Receiver::from_owned_fd(ready_read).map_err(failed)?;
-        Ok(Self { child, ready, folder, times: None, successor })
+        Ok(Self { origin: Origin::Executed(child), ready, folder, times: None })
     }
 
     /// Waits until the runtime has made the process. The caller bounds the time, and calls [`Shim::kill`]
@@ -99,7 +150,7 @@ impl Shim {
                     Ok(_) if said.len() > 256 => break,
                     Ok(_) => {}
                 },
-                changed = folder_changed(&self.folder), if !speaks && !self.successor => {
+                changed = changed_or_never(self.folder.as_ref()), if !speaks => {
                     changed.map_err(|source| Error::ShimSpawn { shim: "watching it".to_owned(), source })?;
                     if matches!(dir.pid(), Ok(Some(_))) {
                         return Ok(());
@@ -124,13 +175,24 @@ impl Shim {
             restore::kill_group(pid);
         }
         // An error means that it has ended already.
-        let _ = self.child.start_kill();
+        let _ = match &mut self.origin {
+            Origin::Executed(child) => child.start_kill(),
+            Origin::Forked { pidfd, .. } => {
+                crate::sys::pidfd_send_signal(pidfd.get_ref().as_fd(), libc::SIGKILL)
+            }
+        };
         self.ended(DEATH_LIMIT).await;
     }
 
-    /// How the shim ended; `None` when it has not within `limit`.
-    pub async fn ended(&mut self, limit: Duration) -> Option<ExitStatus> {
-        tokio::time::timeout(limit, self.child.wait()).await.ok().and_then(io::Result::ok)
+    /// Waits until the shim has ended, `limit` at most; whether it has.
+    pub async fn ended(&mut self, limit: Duration) -> bool {
+        let ended = async {
+            match &mut self.origin {
+                Origin::Executed(child) => child.wait().await.is_ok(),
+                Origin::Forked { pidfd, .. } => pidfd.readable().await.is_ok(),
+            }
+        };
+        tokio::time::timeout(limit, ended).await.unwrap_or(false)
     }
 
     /// When its steps happened, if it was asked to say so and is ready.
@@ -142,13 +204,19 @@ impl Shim {
     /// Its pid, while it runs.
     #[must_use]
     pub fn pid(&self) -> Option<i32> {
-        self.child.id().and_then(|pid| i32::try_from(pid).ok())
+        match &self.origin {
+            Origin::Executed(child) => child.id().and_then(|pid| i32::try_from(pid).ok()),
+            Origin::Forked { pid, .. } => Some(*pid),
+        }
     }
 
-    /// Lets go of the start's descriptors; what remains is a child to be reaped.
+    /// Lets go of the start's descriptors; what may remain is a child to be reaped.
     #[must_use]
-    pub fn into_child(self) -> Child {
-        self.child
+    pub fn into_child(self) -> Option<Child> {
+        match self.origin {
+            Origin::Executed(child) => Some(child),
+            Origin::Forked { .. } => None,
+        }
     }
 }
 
@@ -167,6 +235,14 @@ fn watch_folder(dir: &ProcessDir) -> io::Result<AsyncFd<OwnedFd>> {
     let watch = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
     inotify::add_watch(&watch, dir.path(), inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CLOSE_WRITE)?;
     crate::sys::watch(watch)
+}
+
+/// [`folder_changed`] for a folder that is watched.
+async fn changed_or_never(folder: Option<&AsyncFd<OwnedFd>>) -> io::Result<()> {
+    match folder {
+        Some(folder) => folder_changed(folder).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits for something to be written in the folder and forgets what it was.

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::exit::{Adoption, ExitWatch};
 use crate::process::{Identity, Process};
 use crate::runtime;
-use crate::shim::{self, Shim};
+use crate::shim::{self, Order, Shim};
 use crate::trace::Trace;
 use gantry_oci::RuntimeError;
 use gantry_record::layout::name;
@@ -17,6 +17,7 @@ use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -60,7 +61,7 @@ pub async fn start(
     }
     let dir = container.dir().process(&id);
     dir.create(&record)?;
-    let mut attempt = Attempt { container, id, dir, record, trace, shim: None };
+    let mut attempt = Attempt { container, id, dir, record, trace, launching: None, shim: None };
     attempt.done("recorded", "write records");
     let limit = container.settings().start_timeout;
     let deadline = Instant::now() + limit;
@@ -88,6 +89,8 @@ struct Attempt<'a> {
     dir: ProcessDir,
     record: ProcessRecord,
     trace: Option<&'a mut Trace>,
+    /// A task of its own, for it must not be given up half-way: nobody would know of the shim.
+    launching: Option<JoinHandle<Result<Shim>>>,
     shim: Option<Shim>,
 }
 
@@ -103,14 +106,14 @@ impl Attempt<'_> {
     async fn run(&mut self) -> Result<Started> {
         let (exit, control) = self.open_fifos()?;
         let container = self.container;
-        let spawned = match self.spawn(container.shim()) {
+        let launched = match self.launch(container.shim()).await {
             // A container of an older daemon may name a shim that was uninstalled since.
             Err(Error::ShimNotInstalled(_)) if container.shim() != container.settings().shim => {
-                self.spawn(&container.settings().shim)?
+                self.launch(&container.settings().shim).await?
             }
-            spawned => spawned?,
+            launched => launched?,
         };
-        self.shim = Some(spawned);
+        self.shim = Some(launched);
         self.done("spawned", "spawn the shim");
         self.created().await?;
         self.done("created", "wait for the shim");
@@ -140,7 +143,7 @@ impl Attempt<'_> {
             process: self.id.clone(),
             dir: self.dir.clone(),
             exit,
-            shim: self.shim.take().map(Shim::into_child),
+            shim: self.shim.take().and_then(Shim::into_child),
             identity,
             runtime: container.runtime().clone(),
             adoption,
@@ -158,10 +161,21 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    fn spawn(&self, shim: &str) -> Result<Shim> {
+    async fn launch(&mut self, shim: &str) -> Result<Shim> {
         let container = self.container;
-        let (bundle, runtime) = (&container.record().bundle, &container.runtime().program);
-        Shim::spawn(shim, container.id(), bundle, runtime, &self.dir, None)
+        let settings = container.settings();
+        let order = Order {
+            // Another shim than the daemon's is executed as what it is.
+            resident: settings.resident.clone().filter(|_| shim == settings.shim),
+            shim: shim.to_owned(),
+            container: container.id().clone(),
+            bundle: container.record().bundle.clone(),
+            runtime: container.runtime().program.clone(),
+            dir: self.dir.clone(),
+        };
+        let launched = self.launching.insert(tokio::spawn(Shim::launch(order))).await;
+        self.launching = None;
+        launched.unwrap_or_else(|e| Err(Error::ShimSpawn { shim: shim.to_owned(), source: e.into() }))
     }
 
     fn open_fifos(&self) -> Result<(AsyncFd<OwnedFd>, OwnedFd)> {
@@ -173,12 +187,23 @@ impl Attempt<'_> {
 
     async fn unblock_init(&self) -> Result<(), RuntimeError> {
         let (runtime, id) = (self.container.runtime(), self.container.id());
+        let resident = self.container.settings().resident.as_deref();
         // The start's own limit is shorter or longer; it is kept by the caller.
-        runtime::run(runtime, "start", id, runtime.start(id), None, Duration::MAX).await.map(drop)
+        runtime::run(runtime, resident, "start", id, runtime.start(id), None, Duration::MAX).await.map(drop)
+    }
+
+    /// Lets a launch that was given up come to its end.
+    async fn have_launched(&mut self) {
+        if let Some(launching) = self.launching.take()
+            && let Ok(Ok(shim)) = launching.await
+        {
+            self.shim = Some(shim);
+        }
     }
 
     /// Lets the runtime finish, if it runs.
-    async fn settle(&self) {
+    async fn settle(&mut self) {
+        self.have_launched().await;
         if let Some(pid) = self.shim.as_ref().and_then(Shim::pid) {
             shim::settle(&Identity::of(pid, None), &self.dir, SETTLE_LIMIT).await;
         }
@@ -186,6 +211,7 @@ impl Attempt<'_> {
 
     /// Removes every trace: shim and runtime first, so that nothing new appears, then what they made.
     async fn undo(&mut self) {
+        self.have_launched().await;
         if let Some(shim) = &mut self.shim {
             shim.kill().await;
         }

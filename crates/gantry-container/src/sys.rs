@@ -22,6 +22,13 @@ pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     Ok(watched?)
 }
 
+/// As [`watch`], for readiness to write too.
+pub(crate) fn watch_both(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: as in `watch`.
+    let watched = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE | Interest::WRITABLE) };
+    Ok(watched?)
+}
+
 /// Sends any signal number, real-time ones included (pidfd_send_signal(2), Linux 5.1).
 pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     // SAFETY: the descriptor is borrowed for the call, the siginfo pointer may be null, and the kernel checks

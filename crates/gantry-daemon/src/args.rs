@@ -82,6 +82,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SHIM")]
     pub shim: String,
 
+    /// How shims start: forked from a resident parent, which saves memory and time, or each executed
+    #[arg(long, value_enum, value_name = "HOW", default_value = "fork")]
+    pub shim_start: ShimStart,
+
     /// What becomes of a process whose shim dies: it is killed (status 137), or lives on beside a new shim
     #[arg(long, value_enum, value_name = "WHAT", default_value = "kill")]
     pub on_shim_death: ShimDeath,
@@ -150,6 +154,15 @@ pub(crate) enum ConfigCommand {
         /// The file; that of --config, or the one that is read by default
         file: Option<PathBuf>,
     },
+}
+
+/// How shims start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShimStart {
+    /// Forked from a resident parent, where the shim is Gantry's own.
+    Fork,
+    /// Executed.
+    Exec,
 }
 
 /// What becomes of a process whose shim dies.

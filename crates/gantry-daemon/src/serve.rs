@@ -1,6 +1,6 @@
 //! Wiring: state dir, supervisor, services, signals.
 
-use crate::args::Args;
+use crate::args::{Args, ShimStart};
 use crate::error::Error;
 use crate::listen::{Incoming, Listener, Tls, incoming, listen, listen_for_telemetry};
 use crate::lock::StateDirLock;
@@ -11,7 +11,7 @@ use crate::signals::{Signals, Wish};
 use crate::telemetry::{self, Pages, Telemetry};
 use gantry_api::server::{Api, Containers, Health, ReadableMessagesLayer, Version};
 use gantry_container::cgroup::Cgroups;
-use gantry_container::{Consoles, Settings};
+use gantry_container::{Consoles, Resident, Settings};
 use gantry_oci::Runtime;
 use gantry_record::StateDir;
 use gantry_supervisor::traces::{self, TraceSender};
@@ -19,6 +19,7 @@ use gantry_supervisor::{Options, Supervisor};
 use sd_notify::NotifyState;
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_stream::wrappers::ReceiverStream;
@@ -50,7 +51,11 @@ pub(crate) async fn serve(mut reloader: Reloader, names: &Names) -> Result<(), E
         .chain(pages.iter().map(|(listener, _)| listener))
         .map(Listener::path)
         .collect();
-    let supervisor = Supervisor::open(options(&args, state))?;
+    let options = options(&args, state);
+    if let Some(resident) = options.settings.resident.clone() {
+        tokio::spawn(async move { resident.warm_up().await });
+    }
+    let supervisor = Supervisor::open(options)?;
     info!(
         version = names.version, listen = %args.listen, state_dir = %args.state_dir.display(),
         "{} started", names.program
@@ -107,6 +112,10 @@ fn options(args: &Args, state: StateDir) -> Options {
             state,
             runtime: Runtime::new(args.runtime.clone(), args.runtime_args.clone()),
             shim: args.shim.clone(),
+            resident: match args.shim_start {
+                ShimStart::Fork => Resident::for_shim(&args.shim).map(Arc::new),
+                ShimStart::Exec => None,
+            },
             start_timeout: args.start_timeout,
             on_shim_death: args.on_shim_death.into(),
             cgroups: Cgroups::discover(),

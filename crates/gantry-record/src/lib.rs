@@ -20,6 +20,7 @@ pub mod pidfd;
 pub mod proc;
 pub mod ready;
 pub mod records;
+pub mod resident;
 pub mod status;
 pub mod timestamp;
 

@@ -2,11 +2,13 @@
 
 mod checkpoint;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::error::Error;
+use crate::exit_code::ExitCode;
 use crate::id::ContainerId;
 use crate::signal::SignalNumber;
 use crate::user::UserSpec;
@@ -33,15 +35,18 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
-    /// Reads the command line. Help and version are printed and end the program; so does a mistake, told as any other
-    /// failure is, in the log too if that much was understood.
-    pub(crate) fn read() -> Self {
-        let error = match Self::try_parse() {
-            Ok(cli) => return cli,
-            Err(error) if !error.use_stderr() => error.exit(),
+    /// Reads the command line, given without the program's name. Help and version are printed, and a mistake is told as any
+    /// other failure is, in the log too if that much was understood; the error is the exit code then.
+    pub(crate) fn read(arguments: &mut dyn Iterator<Item = OsString>) -> Result<Self, ExitCode> {
+        let line: Vec<OsString> = std::iter::once("gantry-runtime".into()).chain(arguments).collect();
+        let error = match Self::try_parse_from(&line) {
+            Ok(cli) => return Ok(cli),
+            Err(error) if !error.use_stderr() => {
+                return Err(if error.print().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            }
             Err(error) => error,
         };
-        let understood = Self::command().ignore_errors(true).try_get_matches().ok();
+        let understood = Self::command().ignore_errors(true).try_get_matches_from(&line).ok();
         let log = understood.as_ref().and_then(|matches| matches.get_one::<PathBuf>("log").cloned());
         let format =
             understood.as_ref().and_then(|matches| matches.get_one::<LogFormat>("log_format").copied());
@@ -49,7 +54,7 @@ impl Cli {
         let message = text.trim().strip_prefix("error: ").unwrap_or(&text);
         let error = Error::Usage(message.split("\n\n").next().unwrap_or(message).to_owned());
         crate::logging::report(log.as_deref(), format.unwrap_or(LogFormat::Text), &error);
-        std::process::exit(1)
+        Err(ExitCode::FAILURE)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Running a process in the foreground: signals go to it, its terminal to ours, its status to our caller.
 
+use crate::exit_code::ExitCode;
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::ExitCode;
 
 use rustix::process::{WaitOptions, WaitStatus, waitpid};
 

@@ -17,6 +17,7 @@ mod console;
 mod criu;
 mod error;
 mod executable;
+mod exit_code;
 mod foreground;
 mod hooks;
 mod id;
@@ -28,6 +29,7 @@ mod logging;
 mod pid_file;
 mod process;
 mod protection;
+mod resident;
 mod rootfs;
 mod signal;
 mod store;
@@ -35,27 +37,47 @@ mod sys;
 mod trace;
 mod user;
 
-use std::process::ExitCode;
+use exit_code::ExitCode;
+use std::ffi::OsString;
 
-fn main() -> ExitCode {
+fn main() -> std::process::ExitCode {
     protection::anticipate();
     #[cfg(feature = "docs")]
     if gantry_docs::write_if_asked(gantry_docs::Section::System, <args::Cli as clap::CommandFactory>::command)
         .is_ok_and(|written| written)
     {
-        return ExitCode::SUCCESS;
+        return std::process::ExitCode::SUCCESS;
     }
-    let cli = args::Cli::read();
-    trace::install(cli.global.debug);
+    if resident::is_wanted() {
+        return match resident::run() {
+            Ok(()) => std::process::ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("gantry-runtime: resident: {}", error.chain());
+                std::process::ExitCode::FAILURE
+            }
+        };
+    }
     if std::env::current_dir().is_err() {
         // The directory was removed under us. Relative paths fail then, but nothing else need to.
         let _ = std::env::set_current_dir("/");
     }
+    std::process::ExitCode::from(run_line(&mut std::env::args_os().skip(1)))
+}
+
+/// Does what the program does with these arguments, and returns its exit code. To be called once in a process.
+fn run_line(arguments: &mut dyn Iterator<Item = OsString>) -> u8 {
+    // In a program of its own Rust has done this before `main`; in a fork of the resident parent somebody may have undone it.
+    sys::ignore_broken_pipes();
+    let cli = match args::Cli::read(arguments) {
+        Ok(cli) => cli,
+        Err(code) => return code.number(),
+    };
+    trace::install(cli.global.debug);
     match commands::run(&cli) {
-        Ok(code) => code,
+        Ok(code) => code.number(),
         Err(error) => {
             logging::report(cli.global.log.as_deref(), cli.global.log_format, &error);
-            ExitCode::FAILURE
+            ExitCode::FAILURE.number()
         }
     }
 }

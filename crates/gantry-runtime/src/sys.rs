@@ -227,6 +227,12 @@ pub(crate) fn reset_signals() {
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut()) };
 }
 
+/// Lets writing to a pipe that nobody reads fail instead of killing this process.
+pub(crate) fn ignore_broken_pipes() {
+    // SAFETY: ignoring a signal runs no code of ours, and the number is that of a signal.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
 /// Loads an eBPF program of the type that filters access to devices, and returns its descriptor. See bpf(2).
 pub(crate) fn load_device_program(instructions: &[u64]) -> io::Result<OwnedFd> {
     #[repr(C)]

@@ -71,11 +71,13 @@ pub(crate) fn reap_one() -> Option<(i32, i32, Usage)> {
     (pid > 0).then_some((pid, status, Usage { cpu_nanos, peak_memory_bytes, oom_kills: None }))
 }
 
-/// Closes whatever the daemon leaked to us. Must come before the shim opens anything.
+/// Closes all descriptors but the standard streams: at the start of a shim what its parent leaked to it, and in a fork what
+/// the fork's parent has open. Must come before this process opens anything.
 pub(crate) fn close_inherited() {
     const FIRST: libc::c_uint = 3;
-    // A kernel before 5.9 knows no close_range(2); then the daemon's own CLOEXEC flags must do.
-    // SAFETY: nothing in this program has opened a descriptor yet, so no `OwnedFd` is closed behind its back.
+    // A kernel before 5.9 knows no close_range(2); then the parent's own CLOEXEC flags must do.
+    // SAFETY: this process has opened no descriptor itself. An `OwnedFd` that a fork has from its parent is neither used
+    // nor dropped any more: a fork ends by `exit_now`, or `forked` has told its caller so.
     unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, 0) };
 }
 
@@ -99,6 +101,62 @@ pub(crate) fn set_filter(program: &[libc::sock_filter]) -> Result<()> {
     check(unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) })
 }
 
+/// Gives the pages of the stack that start-up needed and nothing uses any more back to the kernel.
+#[inline(never)]
+pub(crate) fn trim_stack() {
+    /// What the frames of this function and of madvise(2) may take.
+    const KEPT: usize = 1 << 10;
+    /// No other mapping lies that near: the kernel keeps 1 MiB free below a stack (since Linux 4.12).
+    const TRIMMED: usize = 512 << 10;
+    let here = 0_u8;
+    let end = ((&raw const here).addr() - KEPT) & !(rustix::param::page_size() - 1);
+    let start: *mut libc::c_void = std::ptr::with_exposed_provenance_mut(end - TRIMMED);
+    // SAFETY: stacks grow downwards here, and all between `start` and `end` is below every frame that is in use: it is
+    // written before it is read again. Pages that were never touched are no error that matters.
+    unsafe { libc::madvise(start, TRIMMED, libc::MADV_DONTNEED) };
+}
+
+/// Takes the program's own code and constants out of this process's memory until they are wanted again. They stay in the
+/// page cache, where all shims share them, but what only start-up executed counts for each that has it mapped.
+pub(crate) fn trim_program() {
+    unsafe extern "C" {
+        // Both are the linker's, as end(3) has it; only their addresses mean anything.
+        static __executable_start: u8;
+        static etext: u8;
+    }
+    let page = rustix::param::page_size();
+    let start = (&raw const __executable_start).addr().next_multiple_of(page);
+    let end = (&raw const etext).addr() & !(page - 1);
+    let address = std::ptr::with_exposed_provenance_mut(start);
+    // SAFETY: nobody writes between the two, neither at start-up nor later (data and relocations come behind), so what is read
+    // anew from the file is what was there.
+    unsafe { libc::madvise(address, end.saturating_sub(start), libc::MADV_DONTNEED) };
+}
+
+/// Which side of [`fork`] this is.
+pub(crate) enum Forked {
+    /// The new process.
+    Child,
+    /// The caller, with the child's pid.
+    Parent(Pid),
+}
+
+/// Makes a copy of this process (fork(2)).
+pub(crate) fn fork() -> io::Result<Forked> {
+    // SAFETY: the shim has one thread, so the copy has all that this process has and no lock is held by anybody else.
+    match unsafe { libc::fork() } {
+        0 => Ok(Forked::Child),
+        pid if pid > 0 => Pid::from_raw(pid).map(Forked::Parent).ok_or_else(|| Errno::SRCH.into()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Ends this process at once, without the exit handlers and buffers that are its parent's.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit takes any value and does not return.
+    unsafe { libc::_exit(code) }
+}
+
 /// What the shim has changed of itself and whoever it executes shall not have.
 #[derive(Clone, Copy)]
 pub(crate) struct Inherited {
@@ -115,7 +173,8 @@ pub(crate) fn prepare_child(command: &mut Command, inherited: Inherited) {
     unsafe { command.pre_exec(move || reset_child(shim, inherited)) };
 }
 
-fn reset_child(shim: Pid, inherited: Inherited) -> io::Result<()> {
+/// The part of [`prepare_child`] that the child does. Makes system calls only.
+pub(crate) fn reset_child(shim: Pid, inherited: Inherited) -> io::Result<()> {
     rustix::process::umask(inherited.umask);
     rustix::process::setrlimit(Resource::Core, inherited.core)?;
     // The system call itself, since libc refuses signals 32 and 33, and posix_spawn(3) of glibc leaves those ignored.

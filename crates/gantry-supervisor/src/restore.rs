@@ -97,7 +97,7 @@ async fn set_aside_container(
     }
     let delete = runtime.delete(id, true);
     let limit = gantry_container::runtime::LIMIT;
-    if let Err(error) = gantry_container::runtime::run(runtime, "delete", id, delete, None, limit).await
+    if let Err(error) = gantry_container::runtime::run(runtime, None, "delete", id, delete, None, limit).await
         && !error.is_unknown_container()
     {
         warn!(container = %id, %error, "the runtime cannot delete the container");

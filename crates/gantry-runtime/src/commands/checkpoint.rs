@@ -1,7 +1,7 @@
 //! `checkpoint`: has CRIU write a container's processes to disk, and ends it unless it is to run on.
 
+use crate::exit_code::ExitCode;
 use std::path::Path;
-use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! `create`: builds a container whose process waits for `start`.
 
+use crate::exit_code::ExitCode;
 use std::os::fd::OwnedFd;
-use std::process::ExitCode;
 
 use oci_spec::runtime::{Process, Spec};
 use time::OffsetDateTime;

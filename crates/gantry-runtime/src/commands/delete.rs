@@ -1,6 +1,6 @@
 //! `delete`: removes what a container holds: its cgroup, its directory, and the processes that outlived its first one.
 
-use std::process::ExitCode;
+use crate::exit_code::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
 //! `events`: the resource usage of a container, in runc's form, once or again and again until it stops.
 
-use std::process::ExitCode;
+use crate::exit_code::ExitCode;
 use std::thread;
 use std::time::Duration;
 

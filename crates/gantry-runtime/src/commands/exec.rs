@@ -1,8 +1,8 @@
 //! `exec`: another process in a running container.
 
+use crate::exit_code::ExitCode;
 use std::fs;
 use std::path::Path;
-use std::process::ExitCode;
 
 use oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec};
 

@@ -1,6 +1,6 @@
 //! `features`: what this runtime can do, in the form of the OCI specification's features structure.
 
-use std::process::ExitCode;
+use crate::exit_code::ExitCode;
 
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 //! `kill`: a signal for a container's first process, or for all of them.
 
-use std::process::ExitCode;
+use crate::exit_code::ExitCode;
 
 use crate::args::Kill;
 use crate::error::{Error, Result};

@@ -1,6 +1,6 @@
 //! `list`: the containers below `--root`.
 
-use std::process::ExitCode;
+use crate::exit_code::ExitCode;
 
 use crate::args::{List, ListFormat};
 use crate::commands::{print, print_json, state::State};

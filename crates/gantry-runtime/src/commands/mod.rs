@@ -17,8 +17,8 @@ mod start;
 mod state;
 mod update;
 
+use crate::exit_code::ExitCode;
 use std::io::Write;
-use std::process::ExitCode;
 
 use crate::args::{Cli, Command};
 use crate::error::{Error, Result};

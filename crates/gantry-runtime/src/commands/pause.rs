@@ -1,6 +1,6 @@
 //! `pause` and `resume`: freeze and thaw all processes of a container.
 
-use std::process::ExitCode;
+use crate::exit_code::ExitCode;
 
 use crate::error::{Error, Result};
 use crate::id::ContainerId;

@@ -1,7 +1,7 @@
 //! `ps`: the processes in a container, by their pids on the host.
 
+use crate::exit_code::ExitCode;
 use std::fs;
-use std::process::ExitCode;
 
 use crate::args::{ListFormat, Ps};
 use crate::commands::{print, print_json};

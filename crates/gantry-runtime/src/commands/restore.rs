@@ -1,10 +1,10 @@
 //! `restore`: has CRIU make a container from a checkpoint. Its processes go on where they were.
 
+use crate::exit_code::ExitCode;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use oci_spec::runtime::{Process, Spec};
 use rustix::io::FdFlags;

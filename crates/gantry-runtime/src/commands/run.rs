@@ -1,6 +1,6 @@
 //! `run`: `create` and `start` in one, and `delete` at the end where it waits for that.
 
-use std::process::ExitCode;
+use crate::exit_code::ExitCode;
 
 use crate::args::Run;
 use crate::commands::create::{Created, Mode, create};

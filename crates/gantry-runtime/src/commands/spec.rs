@@ -1,8 +1,8 @@
 //! `spec`: a `config.json` to start from.
 
+use crate::exit_code::ExitCode;
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::process::ExitCode;
 
 use serde_json::json;
 

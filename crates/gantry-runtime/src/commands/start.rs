@@ -1,7 +1,7 @@
 //! `start`: lets the process of a created container run its command, and waits until it does.
 
+use crate::exit_code::ExitCode;
 use std::fs;
-use std::process::ExitCode;
 
 use crate::error::{Error, Result};
 use crate::hooks;

@@ -1,8 +1,8 @@
 //! `state`: the OCI state of a container, with runc's additions.
 
+use crate::exit_code::ExitCode;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::ExitCode;
 
 use serde::Serialize;
 

@@ -1,9 +1,9 @@
 //! `update`: other resource limits for a container, from JSON or flags.
 
+use crate::exit_code::ExitCode;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::process::ExitCode;
 
 use oci_spec::runtime::LinuxResources;
 use serde_json::{Map, Value};

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Ready, Source};
 use crate::logging::{Logger, Plan};
 use crate::process::{Ended, Process};
-use crate::runtime::Driver;
+use crate::runtime::{BuiltIn, Driver};
 use crate::stdio::{How, Size, Stdio};
 use crate::sys::{self, Inherited};
 use crate::{hardening, oom};
@@ -65,6 +65,7 @@ enum Kind {
 /// Lives; an error is a failure before the process was ready, or one that leaves no way to go on.
 pub(crate) fn run(
     arguments: Arguments,
+    built_in: Option<BuiltIn>,
     inherited_umask: Mode,
     readiness: Readiness,
     log: &ShimLog,
@@ -80,7 +81,7 @@ pub(crate) fn run(
         .map_err(Error::setup("becoming a subreaper"))?;
     let runtime = Runtime::new(arguments.runtime, record.runtime_args.clone());
     let inherited = Inherited { umask: inherited_umask, core: hardening::forbid_cores() };
-    let driver = Driver::new(runtime, arguments.id, inherited);
+    let driver = Driver::new(runtime, built_in, arguments.id, inherited);
     let plan = Plan::take(&mut record)?;
     let runtime_times = Cell::default();
     let (logger, begun) = match arguments.origin {
@@ -122,6 +123,8 @@ pub(crate) fn run(
         log.warn(format!("{error}; going on with the privileges that are left"));
     }
     sys::trim_heap();
+    sys::trim_stack();
+    sys::trim_program();
     let ended = shim.serve()?;
     shim.end(&ended)
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
 use crate::process::Process;
 use crate::reaper;
-use crate::runtime::{Driver, Printed, Streams};
+use crate::runtime::{Driver, Printed, Running, Streams};
 use crate::stdio::{Client, Direct, Size, Stdio, Terminal};
 use gantry_oci::{Console, Create, Exec, Logging};
 use gantry_record::ProcessRecord;
@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal};
 use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 mod checkpoint;
@@ -94,7 +94,7 @@ impl Start<'_> {
         finish().inspect_err(|_| self.clean_up())
     }
 
-    fn spawn(&self, console: Option<Console<'_>>, streams: Streams) -> Result<Child> {
+    fn spawn(&self, console: Option<Console<'_>>, streams: Streams) -> Result<Running> {
         self.times.set([now(), 0]);
         self.driver.spawn(self.command(console)?, self.bundle, streams)
     }
@@ -134,7 +134,7 @@ impl Start<'_> {
     /// may already have ended, and its pid is not known yet.
     fn wait(
         &self,
-        mut child: Child,
+        mut child: Running,
         mut socket: Option<&mut ConsoleSocket>,
     ) -> Result<(ExitStatus, Option<OwnedFd>)> {
         let mut ended: Option<(ExitStatus, Instant)> = None;
@@ -204,7 +204,7 @@ impl Start<'_> {
     }
 }
 
-fn give_up(child: &mut Child) {
+fn give_up(child: &mut Running) {
     let _ = child.kill();
     let _ = child.wait();
 }

@@ -1,16 +1,22 @@
-//! Running the OCI runtime's commands: as somebody else's parent would, except that they die with the shim.
+//! Running the OCI runtime's commands: as somebody else's parent would, except that they die with the shim. The built-in
+//! runtime, where it is part of this program, runs in a fork without an execve.
+
+mod command;
+
+pub(crate) use command::Running;
 
 use crate::error::{Error, Result};
 use crate::oom::Unprotected;
-use crate::sys::{self, Inherited};
+use crate::sys::Inherited;
 use gantry_oci::{Runtime, RuntimeError};
 use gantry_record::ContainerId;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, SeekFrom};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{PidfdFlags, pidfd_open};
+use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 /// How much of what a runtime printed is kept.
@@ -19,9 +25,14 @@ const MAX_OUTPUT_BYTES: u64 = 4096;
 /// How long `kill`, `delete` and `state` may take before they are killed.
 const COMMAND_LIMIT: Duration = Duration::from_secs(30);
 
+/// A runtime that is part of this program: given a command's arguments without the program's name, it does what the
+/// command does, in a process of its own, and returns the exit code.
+pub type BuiltIn = fn(&mut dyn Iterator<Item = OsString>) -> u8;
+
 /// The runtime, for one container.
 pub(crate) struct Driver {
     runtime: Runtime,
+    built_in: Option<BuiltIn>,
     id: ContainerId,
     inherited: Inherited,
 }
@@ -36,8 +47,13 @@ pub(crate) struct Outcome {
 
 impl Driver {
     /// A runtime whose commands get what the shim had `inherited`.
-    pub(crate) fn new(runtime: Runtime, id: ContainerId, inherited: Inherited) -> Self {
-        Self { runtime, id, inherited }
+    pub(crate) fn new(
+        runtime: Runtime,
+        built_in: Option<BuiltIn>,
+        id: ContainerId,
+        inherited: Inherited,
+    ) -> Self {
+        Self { runtime, built_in, id, inherited }
     }
 
     /// The runtime's command lines.
@@ -51,13 +67,13 @@ impl Driver {
     }
 
     /// Starts a command in `folder` with these standard streams; none means `/dev/null`.
-    pub(crate) fn spawn(&self, mut command: Command, folder: &Path, streams: Streams) -> Result<Child> {
-        command.current_dir(folder);
-        let [stdin, stdout, stderr] = streams.map(|fd| fd.map_or_else(Stdio::null, Stdio::from));
-        command.stdin(stdin).stdout(stdout).stderr(stderr);
-        sys::prepare_child(&mut command, self.inherited);
+    pub(crate) fn spawn(&self, command: Command, folder: &Path, streams: Streams) -> Result<Running> {
         let _unprotected = Unprotected::begin();
-        Ok(command.spawn().map_err(|e| RuntimeError::spawn(&self.runtime.program, e))?)
+        let running = match self.built_in {
+            Some(built_in) => Running::fork(built_in, &command, folder, streams, self.inherited),
+            None => Running::spawn(command, folder, streams, self.inherited),
+        };
+        Ok(running.map_err(|e| RuntimeError::spawn(&self.runtime.program, e))?)
     }
 
     /// Runs a command that answers soon. Other children are left alone meanwhile.
@@ -118,9 +134,9 @@ fn is_same_folder(one: &Path, other: &Path) -> bool {
 }
 
 /// Waits on a pidfd (Linux 5.3); on older kernels there is no deadline.
-fn ends_within(child: &Child, limit: Duration) -> bool {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let Some(Ok(pidfd)) = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) else { return true };
+fn ends_within(child: &Running, limit: Duration) -> bool {
+    let pidfd = child.pid().map(|pid| pidfd_open(pid, PidfdFlags::empty()));
+    let Some(Ok(pidfd)) = pidfd else { return true };
     let timeout = Timespec::try_from(limit).ok();
     loop {
         match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], timeout.as_ref()) {
