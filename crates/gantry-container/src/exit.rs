@@ -214,9 +214,12 @@ impl ExitWatch {
     }
 
     async fn after_shim_death(&mut self) -> ExitStatus {
+        let text = "the shim ended without reporting the exit";
         if let Some(mut shim) = self.shim.take() {
             let ended = tokio::time::timeout(KILL_LIMIT, shim.wait()).await;
-            self.warn(&"the shim ended without reporting the exit", &format_args!("{ended:?}"));
+            self.warn(&text, &format_args!("{ended:?}"));
+        } else {
+            self.warn(&text, &"it was no child of this daemon, so nobody can say why");
         }
         if self.identity.is_alive() {
             if self.adoption.is_none() {

@@ -188,7 +188,9 @@ fn pids_are_the_hosts_with_inits_first(runtime: Runtime) {
     assert_eq!(i32::try_from(found[0]).unwrap(), init.pid);
     assert!(found.contains(&exec));
     for pid in &found {
-        assert_eq!(&host_process(*pid).command[..5], if *pid == found[0] { "sh -c" } else { "sleep" });
+        let command = if *pid == found[0] { "sh -c" } else { "sleep" };
+        // A process is there before its execve.
+        wait_until(command, SOON, || host_process(*pid).command.starts_with(command));
     }
     end(&api, bundle.id());
     leaks.assert_clean();
