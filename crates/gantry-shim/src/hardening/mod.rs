@@ -59,6 +59,13 @@ pub(crate) fn beside_exec() -> Result<()> {
     sys::set_filter(&seccomp::filter()).map_err(Error::setup("setting a seccomp filter"))
 }
 
+/// For a fork of a shim beside an init, which does a runtime's work without the execve(2) that would have done this for it:
+/// all that is permitted takes effect again.
+pub(crate) fn undo_for_runtime() -> Result<()> {
+    let sets = rustix::thread::capabilities(None).map_err(Error::setup("capget"))?;
+    restrict(CapabilitySets { effective: sets.permitted, ..sets })
+}
+
 fn restrict(sets: CapabilitySets) -> Result<()> {
     rustix::thread::set_capabilities(None, sets).map_err(Error::setup("capset"))
 }

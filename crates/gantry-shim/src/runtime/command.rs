@@ -1,6 +1,7 @@
 //! One command of the runtime that runs: in a program of its own, or in a fork of this one.
 
 use super::{BuiltIn, Streams};
+use crate::hardening;
 use crate::sys::{self, Forked, Inherited};
 use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 use std::ffi::OsString;
@@ -47,7 +48,8 @@ impl Running {
             Forked::Child => {
                 let entered = sys::reset_child(shim, inherited)
                     .and_then(|()| take_streams(streams))
-                    .and_then(|()| rustix::process::chdir(folder).map_err(Into::into));
+                    .and_then(|()| rustix::process::chdir(folder).map_err(Into::into))
+                    .and_then(|()| hardening::undo_for_runtime().map_err(io::Error::other));
                 // What an execve would have closed: the shim's own descriptors.
                 sys::close_inherited();
                 let code = match entered {
