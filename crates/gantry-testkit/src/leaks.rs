@@ -4,7 +4,7 @@ use crate::daemon::{client_files, is_daemon, state_dir, temporary_files};
 use crate::scratch::files_below;
 use crate::wait::try_wait_for;
 use crate::{Scratch, runtime};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +17,12 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Leaks {
     scratch: Arc<Scratch>,
-    before: BTreeSet<String>,
+    before: Facts,
 }
+
+/// What tells things apart, and how they are shown. A process's command is none of the former: it may not have come to its
+/// execve yet.
+type Facts = BTreeMap<String, String>;
 
 impl Leaks {
     /// Remembers what is there.
@@ -34,19 +38,26 @@ impl Leaks {
     pub fn assert_clean(&self) {
         let mut left = Vec::new();
         let clean = try_wait_for(SETTLE_TIMEOUT, || {
-            left = facts(&self.scratch).difference(&self.before).cloned().collect();
+            left = self.news();
             left.is_empty().then_some(())
         });
         assert!(clean.is_some(), "left behind:\n  {}", left.join("\n  "));
     }
+
+    fn news(&self) -> Vec<String> {
+        let now = facts(&self.scratch);
+        now.into_iter().filter(|(fact, _)| !self.before.contains_key(fact)).map(|(_, shown)| shown).collect()
+    }
 }
 
-fn facts(scratch: &Scratch) -> BTreeSet<String> {
+fn facts(scratch: &Scratch) -> Facts {
     let processes = scratch.processes().into_iter().filter(|process| {
         let program = process.command.split(' ').next().unwrap_or_default();
         !is_daemon(Path::new(program))
     });
-    let processes = processes.map(|process| format!("process {}: {}", process.pid, process.command));
+    let processes = processes.map(|process| {
+        (format!("process {}", process.pid), format!("process {}: {}", process.pid, process.command))
+    });
     let mounts = scratch.mounts().into_iter().map(|point| format!("mount {}", point.display()));
     // The parent of all containers' cgroups is the scratch's own; runtimes make it and leave it.
     let containers_only = |folder: &PathBuf| !folder.ends_with(scratch.cgroup());
@@ -59,7 +70,7 @@ fn facts(scratch: &Scratch) -> BTreeSet<String> {
             .filter(|file| !is_expected(file))
             .map(move |file| format!("file {}", folder.join(file).display()))
     });
-    processes.chain(mounts).chain(cgroups).chain(files).collect()
+    processes.chain(mounts.chain(cgroups).chain(files).map(|fact| (fact.clone(), fact))).collect()
 }
 
 /// Files that a running daemon or runtime makes and keeps, a bounded number of them: the event log, how containers
@@ -84,7 +95,6 @@ mod tests {
         fs::write(state.join("events.log"), b"").unwrap();
         leaks.assert_clean();
         fs::create_dir(state.join("c1")).unwrap();
-        let left: Vec<String> = facts(&scratch).difference(&leaks.before).cloned().collect();
-        assert_eq!(left, [format!("file {}", state.join("c1").display())]);
+        assert_eq!(leaks.news(), [format!("file {}", state.join("c1").display())]);
     }
 }

@@ -45,6 +45,7 @@ mod engine_containers;
 mod engine_failpoints;
 mod engine_processes;
 mod engine_random;
+mod engine_resident;
 mod engine_resources;
 mod engine_restore;
 mod engine_shim_death;
