@@ -53,7 +53,8 @@ impl Leaks {
 fn facts(scratch: &Scratch) -> Facts {
     let processes = scratch.processes().into_iter().filter(|process| {
         let program = process.command.split(' ').next().unwrap_or_default();
-        !is_daemon(Path::new(program))
+        // Neither does its resident parent of shims, of which there is another after a restart.
+        !is_daemon(Path::new(program)) && process.command.trim_end() != "gantry-runtime resident"
     });
     let processes = processes.map(|process| {
         (format!("process {}", process.pid), format!("process {}: {}", process.pid, process.command))

@@ -75,9 +75,6 @@ fn starts_go_on_while_it_is_killed_again_and_again(runtime: Runtime) {
         let parents = daemon.scratch().processes().into_iter();
         parents.filter(|process| process.command.contains("gantry-runtime resident")).count() <= 1
     });
-    drop(api);
-    let mut daemon = daemon;
-    daemon.terminate();
     leaks.assert_clean();
 }
 
@@ -108,8 +105,6 @@ fn what_it_forked_outlives_it_and_the_daemon(runtime: Runtime) {
     assert!(shim.is_alive() && init.is_alive());
     api.signal(bundle.id(), "init", SIGKILL).unwrap();
     assert_eq!(events.exit_of(bundle.id(), "init"), KILLED);
-    drop((api, events));
-    daemon.terminate();
     leaks.assert_clean();
 }
 
