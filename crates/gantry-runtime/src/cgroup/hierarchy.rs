@@ -77,18 +77,24 @@ impl Hierarchy {
     /// Creates a cgroup with its parents.
     pub(crate) fn create(&self, path: &Path) -> Result<()> {
         let mut dir = self.mount_point.clone();
-        for component in path {
+        let mut components = path.iter().peekable();
+        while let Some(component) = components.next() {
             if self.controllers.is_empty() {
                 enable_controllers(&dir)?;
             }
             dir.push(component);
-            match fs::create_dir(&dir) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            let is_new = match fs::create_dir(&dir) {
+                Ok(()) => true,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
                 Err(error) => return Err(step("create", &dir)(error)),
-            }
+            };
             if self.has("cpuset") {
                 inherit_cpuset(&dir)?;
+                if is_new && components.peek().is_some() {
+                    // What is made below gets its processors from the kernel, in a tenth of the time. A kernel that
+                    // does not know how is no failure.
+                    let _ = write(&dir.join("cgroup.clone_children"), "1");
+                }
             }
         }
         Ok(())
