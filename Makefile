@@ -22,9 +22,11 @@ build: ## Build the release binaries into target/gantry/bin
 run: root build ## Build, then see a private daemon run its first containers (root)
 	@scripts/tour.sh
 
-test: root setup lint build ## Everything that CI runs: setup, lints, build, all tests (root)
+test: root setup lint build ## Everything that CI runs: setup, lints, build, all tests, the packages (root)
 	@scripts/deny.sh
 	@scripts/test.sh
+	@if command -v dpkg-deb >/dev/null; then scripts/deb.sh && scripts/deb-check.sh; \
+	else echo "test: there is no dpkg-deb: the packages are not tried"; fi
 
 check: ## Type-check everything, quickly
 	cargo check --locked --workspace --all-targets

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-each_runtime!(create_container, add_process, signals_and_terminals, update_container);
+each_runtime!(lifecycle, create_container, add_process, signals_and_terminals, update_container);
 
 /// Dozens of containers, on a machine that has other things to do.
 const TIMEOUT: Duration = Duration::from_secs(180);
@@ -64,6 +64,10 @@ impl Subject {
         let done = finish(&mut run, TIMEOUT);
         assert!(done.success().ends_with("ok\n"), "{done}");
     }
+}
+
+fn lifecycle(runtime: Runtime) {
+    Subject::start(runtime).passes("lifecycle");
 }
 
 fn create_container(runtime: Runtime) {

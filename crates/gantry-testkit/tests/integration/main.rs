@@ -31,7 +31,6 @@ mod engines;
 mod kills;
 mod load;
 mod many;
-mod python;
 mod restart;
 mod run;
 mod serving;
