@@ -5,15 +5,15 @@ use gantry_supervisor::Supervisor;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long nothing must have ended before memory is given back.
+/// How long nothing must have started or ended before memory is given back.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// Gives free memory back to the system whenever processes have ended, and then none for a while.
+/// Gives free memory back to the system whenever processes have started or ended, and then none for a while.
 pub(crate) async fn give_back(supervisor: Supervisor) {
     supervisor.restored().await;
     loop {
-        while timeout(QUIET, supervisor.metrics().exited.notified()).await.is_ok() {}
+        while timeout(QUIET, supervisor.metrics().changed.notified()).await.is_ok() {}
         sys::trim();
-        supervisor.metrics().exited.notified().await;
+        supervisor.metrics().changed.notified().await;
     }
 }

@@ -52,8 +52,8 @@ pub struct Metrics {
     pub starting: Gauge,
     /// Starts that wait for one.
     pub waiting: Gauge,
-    /// Told at each exit.
-    pub exited: Notify,
+    /// Told at each start and exit.
+    pub changed: Notify,
 }
 
 // === impl Counter ===

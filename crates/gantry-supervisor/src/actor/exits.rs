@@ -147,7 +147,7 @@ impl Actor {
         }
         start::step(process, "exit-logged");
         self.shared.metrics.exits.increment();
-        self.shared.metrics.exited.notify_one();
+        self.shared.metrics.changed.notify_one();
         info!(%container, %process, %status, "exited");
         match tombstone {
             Ok(tombstone) => {

@@ -62,6 +62,7 @@ impl Actor {
 
     pub(super) fn count_start(&self, id: &ProcessId, started: bool, began: Instant) {
         let metrics = &self.shared.metrics;
+        metrics.changed.notify_one();
         match (id.is_init(), started) {
             (true, true) => metrics.start.observe(began.elapsed()),
             (true, false) => metrics.start_failures.increment(),
