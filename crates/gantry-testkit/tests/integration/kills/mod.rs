@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use truth::Truth;
 
 /// For CI; 200 are for a machine that is not waited for.
-const KILLS: usize = 60;
+const KILLS: usize = 40;
 /// The most calls that a daemon lives to answer; and how long it lives on then, so that the kill comes at any step.
 const ANSWERS: usize = 20;
 const LIFE_MS: usize = 15;
