@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    checkpoint, events, exec, inspect, kill, logs, pause, ps, rm, run, stats, top, update, version,
+    checkpoint, events, exec, inspect, kill, logs, pause, ps, rm, run, shim, stats, top, update, version,
 };
 
 /// Where gantryd listens unless it is told otherwise.
@@ -70,6 +70,8 @@ pub(crate) enum Command {
     Update(update::Args),
     /// Write the state of a running container to disk, to start another one from
     Checkpoint(checkpoint::Args),
+    /// Look after the shims of running containers
+    Shim(shim::Args),
     /// Show what containers use
     Stats(stats::Args),
     /// Show the processes of a container

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gantry_api::client::{Address, connect};
 use gantry_api::gantry::containers_client::ContainersClient;
-use gantry_api::gantry::{InspectRequest, ListRequest, RemoveRequest};
+use gantry_api::gantry::{InspectRequest, ListRequest, RemoveRequest, UpgradeShimsRequest, UpgradedShim};
 use gantry_api::types::api_client::ApiClient;
 use gantry_api::types::{Container, SignalRequest, StateRequest, UpdateContainerRequest, UpdateResource};
 use tonic::transport::Channel;
@@ -19,6 +19,9 @@ use crate::signal::Signal;
 
 /// How long a call may take that starts nothing.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long all shims of a container may take to hand over.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// The largest answer taken: the state of some ten thousand containers.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
@@ -138,6 +141,16 @@ impl Client {
             Ok(_) => Ok(()),
             Err(status) if status.code() == Code::Unimplemented || is_not_found(&status) => Ok(()),
             Err(status) => Err(Error::refused(format!("remove the record of {id}"), status)),
+        }
+    }
+
+    /// Has the daemon replace the shims of a container; what has become of each.
+    pub(crate) async fn upgrade_shims(&self, id: &str) -> Result<Vec<UpgradedShim>, Error> {
+        // Each may wait for its terminal's client.
+        let request = timed(UpgradeShimsRequest { id: id.to_owned() }, UPGRADE_TIMEOUT);
+        match self.containers.clone().upgrade_shims(request).await {
+            Ok(answer) => Ok(answer.into_inner().shims),
+            Err(status) => Err(Error::refused(format!("upgrade the shims of {id}"), status)),
         }
     }
 

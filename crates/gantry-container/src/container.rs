@@ -4,6 +4,7 @@ use crate::bundle::Bundle;
 use crate::cgroup::Cgroups;
 use crate::consoles::Consoles;
 use crate::error::{Error, Result};
+use crate::orphans::Orphans;
 use crate::resident::Resident;
 use crate::resources::Resources;
 use crate::runtime;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub cgroups: Cgroups,
     /// What is known of the runtimes' ways to a terminal.
     pub consoles: Consoles,
+    /// What becomes of the children of shims that are gone.
+    pub orphans: Arc<Orphans>,
 }
 
 /// What becomes of a process whose shim dies.

@@ -3,6 +3,7 @@
 //! The texts of 0.2 that clients match on are kept to the letter (0.2 specification, section 4).
 
 use gantry_oci::RuntimeError;
+use gantry_record::container_log::InvalidTarget;
 use gantry_record::error::errno_text;
 use gantry_record::{ContainerId, ProcessId};
 use std::io;
@@ -29,6 +30,9 @@ pub enum Error {
     /// A request that cannot mean anything.
     #[error("{0}")]
     Invalid(String),
+    /// A path for output begins as a log target but is none.
+    #[error(transparent)]
+    LogTarget(#[from] InvalidTarget),
     /// The bundle cannot be used.
     #[error("bundle {}: {reason}", path.display())]
     Bundle {
@@ -85,6 +89,17 @@ pub enum Error {
     /// Nobody waits for the answer any more.
     #[error("context canceled")]
     Cancelled,
+    /// No shim stands in the process's folder.
+    #[error("no shim stands beside the process")]
+    NoShim,
+    /// The shim was asked before, and has not done it yet.
+    #[error("its shim was asked to hand over before and has not done so yet")]
+    HandoverUnderWay,
+    /// The shim stays.
+    #[error(
+        "its shim did not hand over: it does not know how, or its terminal takes none of what was typed; it stays"
+    )]
+    HandoverRefused,
     /// The process has ended.
     #[error("no such process")]
     NoSuchProcess,

@@ -6,23 +6,22 @@
 
 use crate::container::{Container, OnShimDeath};
 use crate::error::{Error, Result};
+use crate::handover::{Handover, Succession};
 use crate::holders::Holders;
+use crate::orphans::Orphans;
 use crate::process::Identity;
 use crate::runtime;
 use crate::shim::{Adopt, Shim};
 use gantry_oci::Runtime;
-use gantry_record::control::ControlMessage;
 use gantry_record::layout::name;
-use gantry_record::{ContainerId, ExitStatus, ProcessDir, ProcessId, ProcessRecord, fifo};
-use rustix::fs::OFlags;
+use gantry_record::{ContainerId, ExitStatus, ProcessDir, ProcessId, ProcessRecord};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::process::Child;
-use tracing::warn;
+use tracing::{info, warn};
 
 /// How long a killed process may take before it is asked whether it is frozen, and how long after that.
 const KILL_LIMIT: Duration = Duration::from_secs(1);
@@ -46,7 +45,7 @@ pub struct ExitWatch {
     pub(crate) identity: Identity,
     pub(crate) runtime: Runtime,
     /// How to go on beside a new shim, where that is wanted.
-    pub(crate) adoption: Option<Adoption>,
+    pub(crate) adoption: Adoption,
 }
 
 /// How a process goes on beside a new shim.
@@ -55,8 +54,14 @@ pub(crate) struct Adoption {
     shim: String,
     bundle: String,
     holders: Arc<Holders>,
+    handover: Arc<Handover>,
+    orphans: Arc<Orphans>,
+    /// Whether a shim that dies is followed by another one; else just one that was asked to hand over.
+    on_death: bool,
     /// How many successors may still be tried: one that dies at once must not be followed for ever.
     left: u32,
+    /// Whether somebody waits for the process's end in order to reap it.
+    reaped: bool,
 }
 
 impl Adoption {
@@ -65,22 +70,44 @@ impl Adoption {
     pub(crate) fn of(
         container: &Container,
         record: &ProcessRecord,
+        dir: &ProcessDir,
         shim: impl FnOnce() -> Option<i32>,
-    ) -> (Arc<Holders>, Option<Self>) {
+    ) -> Self {
         let settings = container.settings();
-        if settings.on_shim_death == OnShimDeath::Kill {
-            return (Arc::default(), None);
+        let on_death = settings.on_shim_death == OnShimDeath::Adopt;
+        let holders = Arc::<Holders>::default();
+        let handed_over = dir.is_handed_over();
+        if on_death || handed_over {
+            settings.orphans.take_in();
+            let shim = if record.terminal() { shim() } else { None };
+            holders.take(record, dir, shim);
         }
-        let shim = if record.terminal() { shim() } else { None };
-        let holders = Arc::new(Holders::of(record, shim));
-        let adoption = Self {
+        Self {
             // The daemon's own: the container's may be older and not know how.
             shim: settings.shim.clone(),
             bundle: container.record().bundle.clone(),
-            holders: Arc::clone(&holders),
+            holders,
+            handover: Arc::new(Handover::found(handed_over)),
+            orphans: Arc::clone(&settings.orphans),
+            on_death,
             left: MAX_SUCCESSORS,
-        };
-        (holders, Some(adoption))
+            reaped: false,
+        }
+    }
+
+    /// What the process itself has to know of it.
+    pub(crate) fn succession(&self) -> Succession {
+        Succession {
+            holders: Arc::clone(&self.holders),
+            handover: Arc::clone(&self.handover),
+            orphans: Arc::clone(&self.orphans),
+            on_death: self.on_death,
+        }
+    }
+
+    /// Whether the process is to live on without the shim that it had.
+    fn is_wanted(&self) -> bool {
+        self.on_death || self.handover.is_asked_for()
     }
 }
 
@@ -98,60 +125,116 @@ impl ExitWatch {
     /// write the file; a process that has outlived its shim gets a new one, or else is killed, which makes the
     /// status 137; what the kernel remembers of it (Linux 6.15); else nobody can know, 255.
     pub async fn wait(mut self) -> ExitStatus {
+        let mut finishing = false;
         loop {
             let told = self.hang_up().await;
             let recorded = self.dir.exit_status().unwrap_or_else(|error| {
                 self.warn(&"the exit status cannot be read", &error);
                 None
             });
-            if let Some(status) = recorded {
-                self.reap_later();
-                return status;
-            }
-            let status = match told {
-                Some(status) => {
+            let status = match (recorded, told) {
+                (Some(status), _) => status,
+                (None, Some(status)) => {
                     let text = "the shim could not write the exit status and told it through the exit FIFO";
                     self.warn(&text, &status);
-                    self.reap_later();
+                    self.record(status);
                     status
                 }
                 // Boxed: each process waits here all its life, and hardly any needs what follows.
-                None if Box::pin(self.adopted()).await => continue,
-                None => Box::pin(self.after_shim_death()).await,
+                (None, None) if !finishing && Box::pin(self.adopted()).await => continue,
+                (None, None) => {
+                    let status = Box::pin(self.after_shim_death()).await;
+                    self.record(status);
+                    status
+                }
             };
-            if let Err(error) = self.dir.write_exit_status(status) {
-                self.warn(&"the exit status cannot be written down", &error);
+            // Once: a successor that cannot finish either is not followed by another one.
+            if finishing || !self.is_unfinished() || !Box::pin(self.succeeded()).await {
+                self.adoption.handover.answer(Err(Error::NoSuchProcess));
+                self.reap_later();
+                return status;
             }
-            return status;
+            finishing = true;
         }
+    }
+
+    fn record(&self, status: ExitStatus) {
+        if let Err(error) = self.dir.write_exit_status(status) {
+            self.warn(&"the exit status cannot be written down", &error);
+        }
+    }
+
+    /// Whether the shim was killed after the process's end but before it had done all that follows: the rest of the logs,
+    /// and deleting the container.
+    fn is_unfinished(&self) -> bool {
+        let undeleted =
+            || self.process.is_init() && !self.dir.file(name::DELETED).exists() && self.dir.path().exists();
+        self.adoption.is_wanted() && (undeleted() || self.adoption.holders.has_unlogged())
     }
 
     /// Gives a process that has outlived its shim a new one, if that is wanted; returns whether it has one.
     async fn adopted(&mut self) -> bool {
-        let Some(adoption) = self.adoption.as_mut().filter(|adoption| adoption.left > 0) else {
-            return false;
-        };
-        if !self.identity.is_alive() {
+        if !self.adoption.is_wanted() || !self.identity.is_alive() {
             return false;
         }
-        adoption.left -= 1;
-        if let Some(mut shim) = self.shim.take() {
-            tokio::spawn(async move { shim.wait().await });
+        self.reap_process_later();
+        self.succeeded().await
+    }
+
+    /// Puts a new shim into the place of the one that is gone; returns whether there is one.
+    async fn succeeded(&mut self) -> bool {
+        if self.adoption.left == 0 {
+            return false;
         }
+        self.adoption.left -= 1;
+        self.reap_later();
+        let asked_for = self.adoption.handover.is_asked_for();
         match self.spawn_successor().await {
+            Ok(()) if asked_for => {
+                let shim = self.shim.as_ref().and_then(Child::id);
+                info!(container = %self.container, process = %self.process, shim, "a new shim has taken over");
+                if let Err(error) = self.dir.mark_handover(false) {
+                    self.warn(&"the handover is over, which cannot be noted", &error);
+                }
+                self.adoption.handover.answer(Ok(shim.unwrap_or_default()));
+                if !self.adoption.on_death {
+                    self.adoption.holders.release();
+                }
+                true
+            }
             Ok(()) => {
                 self.warn(&"the shim died; a new one stands beside the process", &"adopted");
                 true
             }
             Err(error) => {
-                self.warn(&"the shim died and a new one cannot be had", &error);
+                self.warn(&"the shim is gone and a new one cannot be had", &error);
+                self.adoption.handover.answer(Err(error));
                 false
             }
         }
     }
 
+    /// Its parent is gone. If this daemon becomes it, nobody else can reap the process, and others learn its status from
+    /// that; where the kernel tells them nothing (before Linux 6.15), they find it written down.
+    fn reap_process_later(&mut self) {
+        if std::mem::replace(&mut self.adoption.reaped, true) {
+            return;
+        }
+        let (identity, dir) = (self.identity.clone(), self.dir.clone());
+        tokio::spawn(async move {
+            identity
+                .reap(|status| {
+                    if let Ok(None) = dir.exit_status() {
+                        // Whoever waits for it finds another way or says that it is unknown.
+                        let _ = dir.write_exit_status(ExitStatus::from_wait_status(status));
+                    }
+                })
+                .await;
+        });
+    }
+
     async fn spawn_successor(&mut self) -> Result<()> {
-        let Some(adoption) = &self.adoption else { return Err(Error::ShimExited) };
+        let adoption = &self.adoption;
         // A FIFO that has hung up once stays so for its reader: it is opened anew.
         self.exit = Self::open_fifo(&self.dir)?;
         let adopt = Adopt { terminal: adoption.holders.terminal() };
@@ -170,13 +253,6 @@ impl ExitWatch {
                 shim.kill().await;
                 return Err(Error::StartTimeout(SUCCESSOR_LIMIT));
             }
-        }
-        if !adoption.holders.has_stdin() {
-            // It was closed before; the successor does not know.
-            let control = fifo::open(&self.dir.file(name::CONTROL), OFlags::RDWR)?;
-            let line = ControlMessage::CloseStdin.encode();
-            rustix::io::write(control, line.as_bytes())
-                .map_err(|e| gantry_record::Error::io("write", self.dir.file(name::CONTROL), e))?;
         }
         self.shim = shim.into_child();
         Ok(())
@@ -222,7 +298,7 @@ impl ExitWatch {
             self.warn(&text, &"it was no child of this daemon, so nobody can say why");
         }
         if self.identity.is_alive() {
-            if self.adoption.is_none() {
+            if !self.adoption.is_wanted() && !self.adoption.reaped {
                 self.kill_orphan().await;
                 return ExitStatus::KILLED;
             }
@@ -230,14 +306,11 @@ impl ExitWatch {
             self.warn(&text, &"watching its pidfd");
             while !self.identity.ended_within(Duration::from_secs(60 * 60)).await {}
         }
-        match self.identity.reaped_status(REAP_LIMIT).await.map(std::process::ExitStatus::from_raw) {
-            Some(status) => match (status.code(), status.signal()) {
-                (Some(code), _) => ExitStatus::from_code(code),
-                (None, Some(signal)) => ExitStatus::from_signal(signal),
-                (None, None) => ExitStatus::UNKNOWN,
-            },
-            None => ExitStatus::UNKNOWN,
+        if self.adoption.is_wanted() {
+            self.reap_process_later();
         }
+        let reaped = self.identity.reaped_status(REAP_LIMIT).await;
+        reaped.or_else(|| self.dir.exit_status().ok().flatten()).unwrap_or(ExitStatus::UNKNOWN)
     }
 
     async fn kill_orphan(&self) {

@@ -1,10 +1,13 @@
 //! The daemon as second holder of what a shim holds for its process.
 //!
-//! With `--on-shim-death=adopt` a shim's death must not reach the process: its standard input must not end, its
-//! writes must not fail, its terminal must not hang up. All of these are descriptors, so a second one that is
-//! open elsewhere is all it takes.
+//! While a process has no shim (it died, and is followed by another; or hands over to a newer one) its standard input must
+//! not end, its writes must not fail, its terminal must not hang up. All of these are descriptors, so a second one that
+//! is open elsewhere is all it takes. With `--on-shim-death=adopt` they are held at any time, else just for a
+//! handover.
 
-use gantry_record::{ProcessRecord, fifo};
+use gantry_record::container_log::LogTarget;
+use gantry_record::layout::name;
+use gantry_record::{ProcessDir, ProcessRecord, fifo};
 use rustix::fs::OFlags;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use std::os::fd::OwnedFd;
@@ -13,48 +16,64 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What is held for one process. Dropped when it has ended, so that its clients see end of file.
 #[derive(Debug, Default)]
-pub(crate) struct Holders {
+pub(crate) struct Holders(Mutex<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
     /// Standard input, open for writing: without it the process would read end of file.
-    stdin: Mutex<Option<OwnedFd>>,
+    stdin: Option<OwnedFd>,
     /// Standard output and error, open for reading: without them the process's (or its shim's) writes would fail.
     _outputs: Vec<OwnedFd>,
+    /// The same for what the shim logs; nobody else reads these.
+    logs: Vec<OwnedFd>,
     /// The terminal's master side.
     terminal: Option<OwnedFd>,
 }
 
 impl Holders {
     /// Opens what `record` names and takes the terminal from the shim. What is no FIFO needs no holder.
-    pub(crate) fn of(record: &ProcessRecord, shim: Option<i32>) -> Self {
-        let open = |path: &str, access| fifo::open(Path::new(path), access).ok();
-        let stdin = Mutex::new(open(&record.stdin, OFlags::RDWR));
-        if record.terminal() {
-            // For writing too: the shim alone writes there, and its client must not read end of file.
-            let _outputs = open(&record.stdout, OFlags::RDWR).into_iter().collect();
-            return Self { stdin, _outputs, terminal: shim.and_then(terminal_of) };
+    pub(crate) fn take(&self, record: &ProcessRecord, dir: &ProcessDir, shim: Option<i32>) {
+        let has_terminal = record.terminal();
+        let open = |path: &Path, access| fifo::open(path, access).ok();
+        let stdin = (!dir.is_stdin_closed()).then(|| open(Path::new(&record.stdin), OFlags::RDWR)).flatten();
+        // For writing too: the shim alone writes into a terminal's, and its client must not read end of file.
+        let access = if has_terminal { OFlags::RDWR } else { OFlags::RDONLY };
+        let (mut outputs, mut logs) = (Vec::new(), Vec::new());
+        let streams = [(&record.stdout, name::STDOUT), (&record.stderr, name::STDERR)];
+        for (path, log) in streams.into_iter().take(if has_terminal { 1 } else { 2 }) {
+            match LogTarget::of_stream(path) {
+                // Its reader is the shim, which must see the end of what others write.
+                Ok(Some(_)) => logs.extend(open(&dir.file(log), OFlags::RDONLY)),
+                _ => outputs.extend(open(Path::new(path), access)),
+            }
         }
-        let outputs = [&record.stdout, &record.stderr];
-        let _outputs = outputs.iter().filter_map(|path| open(path, OFlags::RDONLY)).collect();
-        Self { stdin, _outputs, terminal: None }
+        let terminal = if has_terminal { shim.and_then(terminal_of) } else { None };
+        *self.held() = Held { stdin, _outputs: outputs, logs, terminal };
     }
 
-    fn stdin(&self) -> MutexGuard<'_, Option<OwnedFd>> {
-        // It only ever becomes `None`.
-        self.stdin.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // Whatever is in there is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of all of it.
+    pub(crate) fn release(&self) {
+        drop(std::mem::take(&mut *self.held()));
     }
 
     /// Lets go of standard input, as its client asked.
     pub(crate) fn close_stdin(&self) {
-        self.stdin().take();
+        self.held().stdin = None;
     }
 
-    /// Whether standard input is still to be kept open.
-    pub(crate) fn has_stdin(&self) -> bool {
-        self.stdin().is_some()
+    /// Whether there is output that no shim has logged yet.
+    pub(crate) fn has_unlogged(&self) -> bool {
+        self.held().logs.iter().any(|fifo| rustix::io::ioctl_fionread(fifo).is_ok_and(|bytes| bytes > 0))
     }
 
     /// Another descriptor of the terminal's master side.
     pub(crate) fn terminal(&self) -> Option<OwnedFd> {
-        self.terminal.as_ref()?.try_clone().ok()
+        self.held().terminal.as_ref()?.try_clone().ok()
     }
 }
 

@@ -1,16 +1,17 @@
 //! A running process of a container, and everything that can be done to it without its runtime.
 
 use crate::error::{Error, Result};
-use crate::holders::Holders;
+use crate::handover::Succession;
 use crate::sys;
 use gantry_record::control::ControlMessage;
 use gantry_record::proc::{self, ProcStat};
-use gantry_record::{ContainerId, ProcessDir, ProcessId};
+use gantry_record::{ContainerId, ExitStatus, ProcessDir, ProcessId, pidfd};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::warn;
 
 /// Highest signal number of Linux (signal(7)).
 const MAX_SIGNAL: u32 = 64;
@@ -96,12 +97,12 @@ impl Identity {
         true
     }
 
-    /// The true wait status, read from the kernel once whoever adopted the process has reaped it. `None` where
+    /// The true status, read from the kernel once whoever adopted the process has reaped it. `None` where
     /// the kernel can't tell (before Linux 6.15) or nobody has reaped it within `limit`.
-    pub async fn reaped_status(&self, limit: Duration) -> Option<i32> {
+    pub async fn reaped_status(&self, limit: Duration) -> Option<ExitStatus> {
         let pidfd = self.pidfd.as_ref()?;
         self.wait_for(limit, tokio::io::Ready::is_read_closed).await;
-        sys::pidfd_exit_status(pidfd.as_fd())
+        pidfd::exit_status(pidfd.as_fd()).map(ExitStatus::from_wait_status)
     }
 
     /// Waits for a readiness of the pidfd: readable means ended, closed means reaped.
@@ -136,7 +137,7 @@ pub struct Process {
     pub identity: Identity,
     pub(crate) dir: ProcessDir,
     pub(crate) control: OwnedFd,
-    pub(crate) holders: Arc<Holders>,
+    pub(crate) succession: Succession,
 }
 
 impl Process {
@@ -175,7 +176,11 @@ impl Process {
     /// # Errors
     /// [`Error::Process`] when the shim can't be told.
     pub fn close_stdin(&self) -> Result<()> {
-        self.holders.close_stdin();
+        self.succession.holders.close_stdin();
+        // For whoever comes to hold it later: a successor of the shim, or of this daemon.
+        if let Err(error) = self.dir.mark_stdin_closed() {
+            warn!(container = %self.container, process = %self.id, %error, "a later shim would keep its input open");
+        }
         self.tell(ControlMessage::CloseStdin)
     }
 
@@ -207,7 +212,11 @@ mod tests {
         real.signal(9).unwrap();
         assert!(real.ended_within(Duration::from_secs(10)).await);
         child.wait().await.unwrap();
-        assert!(real.reaped_status(Duration::from_secs(10)).await.is_none_or(|raw| raw == 9));
+        assert!(
+            real.reaped_status(Duration::from_secs(10))
+                .await
+                .is_none_or(|status| status == ExitStatus::KILLED)
+        );
         assert!(!real.is_alive());
     }
 }

@@ -40,12 +40,13 @@ pub async fn process(
     dir.mark_started()?;
     let record = dir.load()?;
     let shim = || shims(container.id(), dir.path()).next().map(|shim| shim.pid);
-    let (holders, adoption) = Adoption::of(container, &record, shim);
+    let adoption = Adoption::of(container, &record, &dir, shim);
     let record = record.to_json().into();
     let exit = open_exit(&dir)?;
     let control_path = dir.file(name::CONTROL);
     fifo::make(&control_path, gantry_record::layout::FILE_MODE)?;
     let control = fifo::open(&control_path, OFlags::RDWR)?;
+    let succession = adoption.succession();
     let watch = ExitWatch {
         container: container.id().clone(),
         process: id.clone(),
@@ -56,7 +57,8 @@ pub async fn process(
         runtime: container.runtime().clone(),
         adoption,
     };
-    let process = Process { container: container.id().clone(), id, record, identity, dir, control, holders };
+    let process =
+        Process { container: container.id().clone(), id, record, identity, dir, control, succession };
     Ok(Some((process, watch)))
 }
 
@@ -81,7 +83,7 @@ fn open_exit(dir: &ProcessDir) -> Result<tokio::io::unix::AsyncFd<std::os::fd::O
 
 /// The shims of `container` whose working directory is `folder`. Nobody has written down their pids; this is the
 /// one way to find them, and it reads all of `/proc`.
-fn shims<'a>(container: &'a ContainerId, folder: &'a Path) -> impl Iterator<Item = Identity> + 'a {
+pub(crate) fn shims<'a>(container: &'a ContainerId, folder: &'a Path) -> impl Iterator<Item = Identity> + 'a {
     Identity::all().filter_map(move |identity| {
         let pid = identity.pid;
         let stands_here = std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder);

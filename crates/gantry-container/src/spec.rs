@@ -1,7 +1,9 @@
 //! From a client's request to `process.json`.
 
 use crate::bundle::Bundle;
+use crate::error::Result;
 use gantry_record::ProcessRecord;
+use gantry_record::container_log::LogTarget;
 use serde_json::{Map, Value, json};
 
 /// Three paths for the standard streams; an empty one means `/dev/null`.
@@ -13,6 +15,19 @@ pub struct Stdio {
     pub stdout: String,
     /// Standard error; unused with a terminal.
     pub stderr: String,
+}
+
+impl Stdio {
+    /// Whether outputs that name a log do so in the right form, so that a mistake is the client's and not a shim's.
+    ///
+    /// # Errors
+    /// [`crate::Error::LogTarget`].
+    pub fn check(&self) -> Result<()> {
+        for path in [&self.stdout, &self.stderr] {
+            LogTarget::of_stream(path)?;
+        }
+        Ok(())
+    }
 }
 
 /// A resource limit of getrlimit(2).

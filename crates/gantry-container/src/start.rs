@@ -127,8 +127,8 @@ impl Attempt<'_> {
             self.unblock_init().await?;
         }
         self.done("running", RUNTIME_START);
-        let (holders, adoption) =
-            Adoption::of(container, &self.record, || self.shim.as_ref().and_then(Shim::pid));
+        let shim = || self.shim.as_ref().and_then(Shim::pid);
+        let adoption = Adoption::of(container, &self.record, &self.dir, shim);
         let process = Process {
             container: container.id().clone(),
             id: self.id.clone(),
@@ -136,7 +136,7 @@ impl Attempt<'_> {
             identity: identity.clone(),
             dir: self.dir.clone(),
             control,
-            holders,
+            succession: adoption.succession(),
         };
         let watch = ExitWatch {
             container: container.id().clone(),

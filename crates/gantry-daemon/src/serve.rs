@@ -120,6 +120,7 @@ fn options(args: &Args, state: StateDir) -> Options {
             on_shim_death: args.on_shim_death.into(),
             cgroups: Cgroups::discover(),
             consoles: Consoles::default(),
+            orphans: Arc::default(),
         },
         retain_events: args.retain_events(),
         start_workers: args.start_workers(),

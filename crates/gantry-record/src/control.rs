@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | 0 | close the shim's write end of the process's stdin FIFO; width and height are 0 |
 //! | 1 | set the terminal's size to width columns and height rows |
+//! | 2 | Gantry: end, and leave the process to a successor; width and height are 0 |
 //!
 //! Unknown types are ignored and lines that do not parse are skipped, so both sides can be of different age.
 
@@ -21,6 +22,8 @@ pub enum ControlMessage {
         /// Rows.
         height: u16,
     },
+    /// End as soon as no byte of a terminal is on its way, and leave the process as it is.
+    HandOver,
 }
 
 /// The longest line that can mean something: three numbers of at most 20 digits.
@@ -33,6 +36,7 @@ impl ControlMessage {
         match self {
             Self::CloseStdin => "0 0 0\n".to_owned(),
             Self::Resize { width, height } => format!("1 {width} {height}\n"),
+            Self::HandOver => "2 0 0\n".to_owned(),
         }
     }
 
@@ -47,6 +51,7 @@ impl ControlMessage {
             1 => {
                 Some(Self::Resize { width: u16::try_from(width).ok()?, height: u16::try_from(height).ok()? })
             }
+            2 => Some(Self::HandOver),
             _ => None,
         }
     }
@@ -58,7 +63,8 @@ mod tests {
 
     #[test]
     fn what_is_encoded_decodes() {
-        for message in [ControlMessage::CloseStdin, ControlMessage::Resize { width: 80, height: 24 }] {
+        let resize = ControlMessage::Resize { width: 80, height: 24 };
+        for message in [ControlMessage::CloseStdin, resize, ControlMessage::HandOver] {
             let line = message.encode();
             assert_eq!(ControlMessage::decode(line.trim_end().as_bytes()), Some(message));
         }
@@ -66,7 +72,7 @@ mod tests {
 
     #[test]
     fn garbage_is_nothing() {
-        for line in ["", "1", "1 2", "x y z", "2 0 0", "1 70000 1", "-1 0 0", "\u{fffd}"] {
+        for line in ["", "1", "1 2", "x y z", "3 0 0", "1 70000 1", "-1 0 0", "\u{fffd}"] {
             assert_eq!(ControlMessage::decode(line.as_bytes()), None, "{line:?}");
         }
         assert_eq!(ControlMessage::decode(&[0xff, b' ', b'1']), None);

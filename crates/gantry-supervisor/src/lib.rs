@@ -18,6 +18,7 @@ mod tombstone;
 pub mod traces;
 pub mod view;
 
+pub use actor::ReplacedShim;
 pub use ended::Ended;
 pub use error::{Error, Result};
 pub use events::{Event, EventKind, EventLog, Timestamp};

@@ -1,6 +1,6 @@
 //! The door to all containers: finds or makes the one that a request is about and hands the request to its task.
 
-use crate::actor::{Actor, Command, ContainerAction, ProcessAction, QUEUE};
+use crate::actor::{Actor, Command, ContainerAction, ProcessAction, QUEUE, ReplacedShim};
 use crate::ended::{Ended, Records};
 use crate::error::{Error, Result};
 use crate::events::{EventLog, Subscription, Timestamp};
@@ -197,6 +197,16 @@ impl Supervisor {
         let id = ProcessId::new(process).map_err(|_| process_not_found(&entry, process))?;
         let (reply, answer) = oneshot::channel();
         self.ask(container, &entry, Command::Process { id, action, reply }, answer).await
+    }
+
+    /// Replaces the shims of a container's processes by the one that is installed now, while they run.
+    ///
+    /// # Errors
+    /// When there is no such container; what has become of each shim is in the answer.
+    pub async fn replace_shims(&self, container: &str) -> Result<Vec<ReplacedShim>> {
+        let entry = self.entry(container).await?;
+        let (reply, answer) = oneshot::channel();
+        self.ask(container, &entry, Command::ReplaceShims { reply }, answer).await
     }
 
     /// Freezes or thaws a container.

@@ -115,7 +115,8 @@ impl ApiService for Api {
             return Err(Status::unknown("process id cannot be empty"));
         }
         let (container, process) = (request.id.clone(), request.pid.clone());
-        let started = self.supervisor.exec(&container, &process, convert::exec_spec(request)).await;
+        let spec = convert::exec_spec(request).map_err(|error| status(&error.into()))?;
+        let started = self.supervisor.exec(&container, &process, spec).await;
         answer(started.map(|system_pid| AddProcessResponse { system_pid }))
     }
 

@@ -2,8 +2,11 @@
 
 use super::status::status;
 use crate::gantry::containers_server::{Containers as ContainersService, ContainersServer};
-use crate::gantry::{Ended, InspectRequest, InspectResponse, ListRequest, RemoveRequest, RemoveResponse};
-use gantry_supervisor::{Supervisor, Timestamp};
+use crate::gantry::{
+    Ended, InspectRequest, InspectResponse, ListRequest, RemoveRequest, RemoveResponse, UpgradeShimsRequest,
+    UpgradeShimsResponse, UpgradedShim,
+};
+use gantry_supervisor::{ReplacedShim, Supervisor, Timestamp};
 use std::pin::Pin;
 use tonic::codegen::tokio_stream::{self, Stream};
 use tonic::{Request, Response, Status};
@@ -39,6 +42,26 @@ impl ContainersService for Containers {
     async fn remove(&self, request: Request<RemoveRequest>) -> Result<Response<RemoveResponse>, Status> {
         self.supervisor.forget_ended(&request.into_inner().id).await.map_err(|error| status(&error))?;
         Ok(Response::new(RemoveResponse {}))
+    }
+
+    async fn upgrade_shims(
+        &self,
+        request: Request<UpgradeShimsRequest>,
+    ) -> Result<Response<UpgradeShimsResponse>, Status> {
+        let shims = self.supervisor.replace_shims(&request.into_inner().id).await;
+        let shims = shims.map_err(|error| status(&error))?.into_iter().map(upgraded).collect();
+        Ok(Response::new(UpgradeShimsResponse { shims }))
+    }
+}
+
+fn upgraded(shim: ReplacedShim) -> UpgradedShim {
+    let pid = |pid: i32| u32::try_from(pid).unwrap_or_default();
+    let process = shim.process.to_string();
+    match shim.result {
+        Ok(pids) => {
+            UpgradedShim { process, before: pid(pids.before), now: pid(pids.now), error: String::new() }
+        }
+        Err(error) => UpgradedShim { process, error: error.to_string(), ..UpgradedShim::default() },
     }
 }
 

@@ -18,11 +18,13 @@ pub(crate) fn create_request(
         "" => None,
         name => Some(checkpoint::folder(request.bundle_path.as_ref(), &request.checkpoint_dir, name)?),
     };
+    let stdio = Stdio { stdin: request.stdin, stdout: request.stdout, stderr: request.stderr };
+    stdio.check()?;
     let runtime = (!request.runtime.is_empty()).then(|| Runtime::new(request.runtime, request.runtime_args));
     Ok(CreateRequest {
         id: request.id,
         bundle: request.bundle_path,
-        stdio: Stdio { stdin: request.stdin, stdout: request.stdout, stderr: request.stderr },
+        stdio,
         labels: request.labels,
         runtime,
         no_pivot_root: request.no_pivot_root,
@@ -30,11 +32,13 @@ pub(crate) fn create_request(
     })
 }
 
-pub(crate) fn exec_spec(request: types::AddProcessRequest) -> ExecSpec {
+pub(crate) fn exec_spec(request: types::AddProcessRequest) -> Result<ExecSpec, gantry_container::Error> {
+    let stdio = Stdio { stdin: request.stdin, stdout: request.stdout, stderr: request.stderr };
+    stdio.check()?;
     // 0.2 crashed without a user; root is what every client of it means then.
     let user = request.user.unwrap_or_default();
     let rlimit = |limit: types::Rlimit| Rlimit { kind: limit.r#type, soft: limit.soft, hard: limit.hard };
-    ExecSpec {
+    Ok(ExecSpec {
         terminal: request.terminal,
         uid: user.uid,
         gid: user.gid,
@@ -47,8 +51,8 @@ pub(crate) fn exec_spec(request: types::AddProcessRequest) -> ExecSpec {
         selinux_label: request.selinux_label,
         no_new_privileges: request.no_new_privileges,
         rlimits: request.rlimits.into_iter().map(rlimit).collect(),
-        stdio: Stdio { stdin: request.stdin, stdout: request.stdout, stderr: request.stderr },
-    }
+        stdio,
+    })
 }
 
 pub(crate) fn resources(wire: types::UpdateResource) -> Resources {
@@ -200,6 +204,7 @@ mod tests {
     #[test]
     fn an_exec_without_a_user_is_roots() {
         let spec = exec_spec(types::AddProcessRequest { args: vec!["id".to_owned()], ..Default::default() });
+        let spec = spec.unwrap();
         assert_eq!((spec.uid, spec.gid), (0, 0));
     }
 }

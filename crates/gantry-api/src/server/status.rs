@@ -24,8 +24,11 @@ fn container_code(error: &ContainerError) -> Code {
     match error {
         ContainerError::Record(error) => record_code(error),
         ContainerError::BundleIo { source, .. } | ContainerError::Process { source, .. } => io_code(source),
-        ContainerError::Bundle { .. } => Code::InvalidArgument,
+        ContainerError::Bundle { .. } | ContainerError::LogTarget(_) => Code::InvalidArgument,
         ContainerError::Cancelled => Code::Cancelled,
+        ContainerError::NoShim | ContainerError::HandoverUnderWay | ContainerError::HandoverRefused => {
+            Code::FailedPrecondition
+        }
         ContainerError::ContainerNotFound(_)
         | ContainerError::ProcessNotFound { .. }
         | ContainerError::ContainerExited(_)

@@ -13,6 +13,7 @@ mod process;
 pub(crate) mod ps;
 pub(crate) mod rm;
 pub(crate) mod run;
+pub(crate) mod shim;
 pub(crate) mod stats;
 pub(crate) mod top;
 pub(crate) mod update;
@@ -39,6 +40,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
         Command::Update(args) => update::execute(&settings, &args).await,
         Command::Checkpoint(args) => checkpoint::execute(&settings, &args).await,
         Command::Top(args) => top::execute(&settings, &args).await,
+        Command::Shim(args) => shim::execute(&settings, &args).await,
         Command::Stats(args) => stats::execute(&settings, &args).await,
         Command::Version(args) => version::execute(&settings, &args).await,
     }

@@ -17,6 +17,8 @@
 //!       log-journal               Gantry: the shim's own, see there
 //!       usage                     Gantry: what it had used at its end (Usage)
 //!       deleted                   Gantry: the shim has deleted the runtime's container
+//!       stdin-closed              Gantry: nobody is to keep standard input open any more
+//!       handover                  Gantry: the shim was asked to leave the process to a successor
 //!   @ended/                       Gantry: folders whose exit is being reported
 //!   @set-aside/                   Gantry: folders that could not be believed
 //! ```
@@ -47,6 +49,10 @@ pub mod name {
     /// FIFO whose hang-up says that the shim has finished. It carries no data, except when `exitStatus` could not be
     /// written (full disk, folder gone): then the same decimal text and a newline.
     pub const EXIT: &str = "exit";
+    /// There since a client has closed the process's standard input.
+    pub const STDIN_CLOSED: &str = "stdin-closed";
+    /// There from before the shim is asked to hand over until its successor stands in its place.
+    pub const HANDOVER: &str = "handover";
     /// FIFO of [`crate::control`].
     pub const CONTROL: &str = "control";
     /// Decimal pid, written by the runtime.

@@ -5,6 +5,8 @@ use crate::ExitStatus;
 use crate::atomic;
 use crate::error::{Error, Result};
 use crate::records::{ProcessRecord, Usage};
+use rustix::fs;
+use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 
 /// One process's folder; the shim's working directory.
@@ -114,6 +116,41 @@ impl ProcessDir {
     /// [`Error::Io`] when it cannot be written.
     pub fn write_usage(&self, usage: &Usage) -> Result<()> {
         atomic::write(&self.file(name::USAGE), &serde_json::to_vec(usage).unwrap_or_default(), FILE_MODE)
+    }
+
+    /// Whether a client has closed standard input: then nobody who comes later may keep it open.
+    #[must_use]
+    pub fn is_stdin_closed(&self) -> bool {
+        self.file(name::STDIN_CLOSED).exists()
+    }
+
+    /// Notes that.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written.
+    pub fn mark_stdin_closed(&self) -> Result<()> {
+        atomic::write(&self.file(name::STDIN_CLOSED), b"", FILE_MODE)
+    }
+
+    /// Whether a shim that is gone was asked to be.
+    #[must_use]
+    pub fn is_handed_over(&self) -> bool {
+        self.file(name::HANDOVER).exists()
+    }
+
+    /// Notes that the shim is asked to hand over, or that it has done so.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written or removed.
+    pub fn mark_handover(&self, under_way: bool) -> Result<()> {
+        let path = self.file(name::HANDOVER);
+        if under_way {
+            return atomic::write(&path, b"", FILE_MODE);
+        }
+        match fs::unlink(&path) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(Error::io("remove", path, error)),
+        }
     }
 
     /// Whether the start has not been reported yet.

@@ -1,4 +1,4 @@
-//! The other beginning: standing beside a process whose shim was killed.
+//! The other beginning: standing beside a process whose shim was killed, or has handed over.
 //!
 //! Everything that the dead shim held has a second holder in the daemon, so nothing has broken meanwhile, and nothing
 //! here takes anything away that the next successor would need.
@@ -34,11 +34,18 @@ pub(super) fn adopt(
             complain(error);
             Client::default()
         });
-        Stdio::Terminal(Terminal::new(events, master, client)?)
+        let mut terminal = Terminal::new(events, master, client)?;
+        if folder.here.is_stdin_closed() {
+            terminal.close_stdin();
+        }
+        Stdio::Terminal(terminal)
     } else {
         let how = super::how(record, false);
         let mut streams = Direct::again([stdin, stdout, stderr], how, process.pidfd(), &mut complain);
         streams.process_exists();
+        if folder.here.is_stdin_closed() {
+            streams.close_stdin();
+        }
         Stdio::Direct(streams)
     };
     let kind = Kind::of(record, &process);

@@ -45,8 +45,7 @@ impl Shim<'_> {
     /// Ends after the process has.
     pub(super) fn end(self, ended: &Ended) -> Result<()> {
         // What the process itself is needed for is over.
-        let Self { log, folder, exit, control, events, driver, process: _, stdio, mut logger, kind, cgroup } =
-            self;
+        let Self { log, folder, exit, control, events, driver, stdio, mut logger, kind, cgroup, .. } = self;
         if let Some(remark) = ended.remark {
             log.warn(remark);
         }
@@ -62,7 +61,13 @@ impl Shim<'_> {
             }
         }
         drop(cgroup);
-        let unwritten = ended.status.filter(|status| folder.here.write_exit_status(*status).is_err());
+        // Whoever has reaped it may have written down what the kernel does not tell anybody else.
+        let recorded = || folder.here.exit_status().ok().flatten();
+        let status = ended.status.map(|status| match ended.remark {
+            Some(_) => recorded().unwrap_or(status),
+            None => status,
+        });
+        let unwritten = status.filter(|status| folder.here.write_exit_status(*status).is_err());
         let unwritten = unwritten.map(|status| {
             log.warn(format!("exitStatus could not be written, status {status} goes through the exit FIFO"));
             (status, exit.send(status))

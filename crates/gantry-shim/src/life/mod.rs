@@ -40,6 +40,8 @@ struct Shim<'a> {
     kind: Kind,
     /// The container's cgroup; none for an exec.
     cgroup: Cgroup,
+    /// Whether a successor waits to take over.
+    hands_over: bool,
 }
 
 /// What a beginning brings.
@@ -108,10 +110,13 @@ pub(crate) fn run(
         logger,
         kind,
         cgroup: Cgroup::default(),
+        hands_over: false,
     };
     shim.events.change(&shim.control, Source::Control, EventFlags::IN).map_err(Error::setup("epoll_ctl"))?;
     // A size that was sent before there was a terminal holds from the start.
     shim.obey();
+    // What the one before was asked for.
+    shim.hands_over = false;
     readiness.ready(times);
     if kind != Kind::Exec {
         shim.cgroup = shim.process.inspect(Cgroup::of).unwrap_or_default();
@@ -125,8 +130,11 @@ pub(crate) fn run(
     sys::trim_heap();
     sys::trim_stack();
     sys::trim_program();
-    let ended = shim.serve()?;
-    shim.end(&ended)
+    match shim.serve()? {
+        Some(ended) => shim.end(&ended),
+        // The process and all that belongs to it is left as it is: the daemon holds a second end of everything.
+        None => Ok(()),
+    }
 }
 
 fn paths(record: &ProcessRecord) -> [&Path; 3] {
@@ -160,8 +168,8 @@ fn is_first_of_its_namespace(pid: Pid) -> bool {
 }
 
 impl Shim<'_> {
-    /// Waits until the process has ended.
-    fn serve(&mut self) -> Result<Ended> {
+    /// Waits until the process has ended; nothing if a successor is to do so.
+    fn serve(&mut self) -> Result<Option<Ended>> {
         // It may have ended while nobody listened yet.
         let mut ready = Ready::all();
         loop {
@@ -170,7 +178,10 @@ impl Shim<'_> {
                 self.obey();
             }
             if let Some(ended) = self.process.look(&self.events, ready) {
-                return Ok(ended);
+                return Ok(Some(ended));
+            }
+            if self.hands_over && self.stdio.holds_nothing() {
+                return Ok(None);
             }
             let again_at = earlier(self.copy(ready), self.process.deadline());
             ready = self.events.wait(again_at)?;
@@ -202,7 +213,7 @@ impl Shim<'_> {
 
     /// Does what the daemon has written to `control`.
     fn obey(&mut self) {
-        let Self { control, stdio, .. } = self;
+        let Self { control, stdio, hands_over, .. } = self;
         control.receive(|message| match (message, &mut *stdio) {
             (ControlMessage::CloseStdin, Stdio::Direct(streams)) => streams.close_stdin(),
             (ControlMessage::CloseStdin, Stdio::Terminal(terminal)) => terminal.close_stdin(),
@@ -210,6 +221,7 @@ impl Shim<'_> {
                 terminal.resize(Size { width, height });
             }
             (ControlMessage::Resize { .. }, Stdio::Direct(_)) => {}
+            (ControlMessage::HandOver, _) => *hands_over = true,
         });
     }
 }

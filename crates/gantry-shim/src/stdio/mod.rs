@@ -21,3 +21,13 @@ pub(crate) enum Stdio {
     /// It has a terminal.
     Terminal(Terminal),
 }
+
+impl Stdio {
+    /// Whether no byte is in the shim's own memory.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        match self {
+            Self::Direct(_) => true,
+            Self::Terminal(terminal) => terminal.holds_nothing(),
+        }
+    }
+}

@@ -83,6 +83,11 @@ impl Pump {
         Self { fifo: sink.and_then(Fifo::prepare), ..Self::new() }
     }
 
+    /// Whether no byte is on its way.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
     /// Copies as much as goes without blocking.
     pub(crate) fn run(&mut self, source: &impl AsFd, sink: &impl AsFd) -> Progress {
         for _ in 0..ROUNDS {

@@ -139,6 +139,11 @@ impl Terminal {
         self.output == Progress::Ended
     }
 
+    /// Whether no byte is on its way in either direction.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.to_client.is_empty() && self.to_process.is_empty()
+    }
+
     /// Since when the client takes nothing.
     pub(crate) fn full_since(&self) -> Option<Instant> {
         self.full_since

@@ -14,6 +14,7 @@ use crate::supervisor::Shared;
 use crate::traces::Tracing;
 use crate::view::{ContainerView, ProcessView, Status};
 use gantry_container::cgroup::{OomCount, OomWatch};
+use gantry_container::handover::Replaced;
 use gantry_container::{Checkpoint, Container, ExecSpec, ExitWatch, Process, Resources, start};
 use gantry_record::{ExitStatus, ProcessId, ProcessRecord};
 use std::collections::{BTreeMap, HashMap};
@@ -44,6 +45,17 @@ pub(crate) enum Command {
     Process { id: ProcessId, action: ProcessAction, reply: Reply<()> },
     /// Do something to the container as a whole.
     Container { action: ContainerAction, reply: Reply<()> },
+    /// Replace the shims of all processes.
+    ReplaceShims { reply: Reply<Vec<ReplacedShim>> },
+}
+
+/// What has become of the shim of one process.
+#[derive(Debug)]
+pub struct ReplacedShim {
+    /// The process.
+    pub process: ProcessId,
+    /// The shims' pids, or why the old one stays.
+    pub result: Result<Replaced>,
 }
 
 /// What can be done to a container as a whole.
@@ -207,6 +219,20 @@ impl Actor {
                     answer(reply, result);
                 }
             },
+            Command::ReplaceShims { reply } => {
+                let shims =
+                    self.processes.values().map(|process| (process.id.clone(), process.replace_shim()));
+                let shims: Vec<_> = shims.collect();
+                // Beside this task, which has to take in what happens meanwhile. One after the other, so that a broken
+                // shim is noticed early.
+                tokio::spawn(async move {
+                    let mut replaced = Vec::with_capacity(shims.len());
+                    for (process, shim) in shims {
+                        replaced.push(ReplacedShim { process, result: shim.await.map_err(Error::from) });
+                    }
+                    answer(reply, Ok(replaced));
+                });
+            }
             Command::Container { action, reply } => {
                 let result = match action {
                     ContainerAction::SetPaused(paused) => self.set_paused(paused).await,

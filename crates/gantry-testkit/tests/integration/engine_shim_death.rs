@@ -2,10 +2,10 @@
 //! as if nothing had been.
 
 use crate::support::{
-    Api, KILLED, SIGKILL, SOON, UNKNOWN, assert_starts_and_exits_match, each_runtime, exec_request,
-    host_process, shim_of, tells_status_of_orphans,
+    Api, KILLED, SIGKILL, SOON, UNKNOWN, assert_starts_and_exits_match, create_request, each_runtime,
+    exec_request, host_process, shim_of, tells_status_of_orphans,
 };
-use gantry_api::types::{AddProcessRequest, UpdateProcessRequest};
+use gantry_api::types::{AddProcessRequest, CreateContainerRequest, UpdateProcessRequest};
 use gantry_testkit::{
     Bundle, Daemon, DaemonOptions, Leaks, Lines, Process, Runtime, StdioFifos, wait_for, wait_until,
 };
@@ -19,10 +19,32 @@ each_runtime!(
     adopted_with_its_streams,
     adopted_with_its_terminal,
     an_adopted_exec_and_its_container,
+    adopted_with_its_log,
+    an_end_that_its_shim_did_not_live_to_tidy_up,
 );
 
 fn adopting(runtime: Runtime) -> DaemonOptions {
     DaemonOptions::new(runtime).arg("--on-shim-death=adopt")
+}
+
+/// The daemon becomes the parent of what a dead shim has left, whatever process 1 is.
+fn assert_is_parent(daemon: &Daemon, process: &Process) {
+    assert_eq!(process.parent(), Some(i32::try_from(daemon.pid()).unwrap()));
+}
+
+/// Nothing that it took in stays a zombie.
+fn assert_reaps(daemon: &Daemon) {
+    let pid = daemon.pid();
+    let children = || -> Vec<i32> {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+        let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+        lists
+            .flat_map(|list| {
+                list.split_ascii_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>()
+            })
+            .collect()
+    };
+    wait_until("no child of the daemon's is left", SOON, || children().is_empty());
 }
 
 /// The status of a process that lost its shim, if anybody can tell.
@@ -219,11 +241,63 @@ fn an_adopted_exec_and_its_container(runtime: Runtime) {
     api.set_paused(bundle.id(), true).unwrap();
     replace_shim(&daemon, &shim_of(&exec));
     replace_shim(&daemon, &shim_of(&init));
+    assert_is_parent(&daemon, &exec);
+    assert_is_parent(&daemon, &init);
     assert_eq!(api.find(bundle.id()).unwrap().0, "paused");
     api.set_paused(bundle.id(), false).unwrap();
     stdio.stdin.write("go\n");
     assert_eq!(events.exit_of(bundle.id(), "e1"), status_if_told(43));
     api.signal(bundle.id(), "init", SIGKILL).unwrap();
     assert_eq!(events.exit_of(bundle.id(), "init"), status_if_told(KILLED));
+    leaks.assert_clean();
+    assert_reaps(&daemon);
+}
+
+fn adopted_with_its_log(runtime: Runtime) {
+    let daemon = Daemon::start(adopting(runtime));
+    let leaks = Leaks::snapshot(daemon.scratch());
+    let script =
+        "n=0; while test ! -e /stop; do n=$((n + 1)); echo n $n || exit 99; done; (exit 3) & exit 42";
+    let bundle = daemon.bundle().shell(script).without_namespace("pid").build();
+    let log = bundle.path().join("output.log");
+    let api = Api::connect(&daemon);
+    let mut events = api.events();
+    let stdout = format!("gantry-log://{}", log.display());
+    let request = CreateContainerRequest { stdout, ..create_request(&bundle) };
+    let init = host_process(api.create(request).unwrap().processes[0].system_pid);
+    let mut shim = shim_of(&init);
+    for _ in 0..3 {
+        shim = replace_shim(&daemon, &shim);
+        let length = || fs::metadata(&log).map_or(0, |file| file.len());
+        let before = length();
+        wait_until("more in the log", SOON, || length() > before + 1000);
+    }
+    fs::write(bundle.rootfs().join("stop"), "").unwrap();
+    assert_eq!(events.exit_of(bundle.id(), "init"), status_if_told(42));
+    for (number, line) in fs::read_to_string(&log).unwrap().lines().enumerate() {
+        assert!(line.ends_with(&format!(" stdout F n {}", number + 1)), "line {number} is {line:?}");
+    }
+    leaks.assert_clean();
+    assert_reaps(&daemon);
+}
+
+/// The shim is killed between writing the status and deleting the container: its successor deletes it.
+fn an_end_that_its_shim_did_not_live_to_tidy_up(runtime: Runtime) {
+    let daemon = Daemon::start(adopting(runtime));
+    let leaks = Leaks::snapshot(daemon.scratch());
+    let bundle = daemon.bundle().shell("read line; exit 42").build();
+    let stdio = StdioFifos::create(&bundle.path().join("io"), "init");
+    let api = Api::connect(&daemon);
+    let mut events = api.events();
+    let init = host_process(api.create_with(&bundle, &stdio).unwrap().processes[0].system_pid);
+    let shim = shim_of(&init);
+    shim.signal(Signal::STOP);
+    // What it would have done itself just before.
+    fs::write(daemon.state_dir().join(bundle.id()).join("init/exitStatus"), "42").unwrap();
+    stdio.stdin.write("go\n");
+    assert!(init.ends_within(SOON));
+    shim.signal(Signal::KILL);
+    assert_eq!(events.exit_of(bundle.id(), "init"), 42);
+    assert!(daemon.log().contains("the shim died; a new one stands beside the process"));
     leaks.assert_clean();
 }

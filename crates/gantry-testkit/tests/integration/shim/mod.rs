@@ -6,6 +6,7 @@ mod floods;
 mod flow;
 mod quiet;
 mod stopped;
+mod upgrade;
 
 use crate::support::{Api, SOON, host_process};
 use gantry_api::types::UpdateProcessRequest;
