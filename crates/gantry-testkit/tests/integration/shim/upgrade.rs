@@ -165,11 +165,9 @@ fn a_log_has_every_line_once() {
     }
     fs::write(bundle.rootfs().join("stop"), "").unwrap();
     assert_eq!(events.exit_of(bundle.id(), "init"), 42);
-    let mut last = 0;
-    for line in fs::read_to_string(&log).unwrap().lines() {
+    for (number, line) in fs::read_to_string(&log).unwrap().lines().enumerate() {
         let text = line.split_once(" stdout F ").expect("a whole record").1;
-        assert_eq!(text, format!("n {}", last + 1));
-        last += 1;
+        assert_eq!(text, format!("n {}", number + 1));
     }
     leaks.assert_clean();
 }
