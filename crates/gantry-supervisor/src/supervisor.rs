@@ -1,6 +1,6 @@
 //! The door to all containers: finds or makes the one that a request is about and hands the request to its task.
 
-use crate::actor::{Actor, Command, ContainerAction, ProcessAction, QUEUE, ReplacedShim};
+use crate::actor::{Actor, Command, ContainerAction, ProcessAction, QUEUE};
 use crate::ended::{Ended, Records};
 use crate::error::{Error, Result};
 use crate::events::{EventLog, Subscription, Timestamp};
@@ -199,16 +199,6 @@ impl Supervisor {
         self.ask(container, &entry, Command::Process { id, action, reply }, answer).await
     }
 
-    /// Replaces the shims of a container's processes by the one that is installed now, while they run.
-    ///
-    /// # Errors
-    /// When there is no such container; what has become of each shim is in the answer.
-    pub async fn replace_shims(&self, container: &str) -> Result<Vec<ReplacedShim>> {
-        let entry = self.entry(container).await?;
-        let (reply, answer) = oneshot::channel();
-        self.ask(container, &entry, Command::ReplaceShims { reply }, answer).await
-    }
-
     /// Freezes or thaws a container.
     ///
     /// # Errors
@@ -345,13 +335,13 @@ impl Supervisor {
         Ok(self.shared.log.subscribe(since, stored_only, container))
     }
 
-    async fn entry(&self, container: &str) -> Result<Entry> {
+    pub(crate) async fn entry(&self, container: &str) -> Result<Entry> {
         self.restored().await;
         let id = ContainerId::new(container).map_err(|_| not_found(container))?;
         self.shared.containers().get(&id).cloned().ok_or_else(|| not_found(container))
     }
 
-    async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         container: &str,
         entry: &Entry,

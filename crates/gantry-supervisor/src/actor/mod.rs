@@ -10,11 +10,11 @@ mod starts;
 use self::starts::Starter;
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
+use crate::shims::ReplacedShim;
 use crate::supervisor::Shared;
 use crate::traces::Tracing;
 use crate::view::{ContainerView, ProcessView, Status};
 use gantry_container::cgroup::{OomCount, OomWatch};
-use gantry_container::handover::Replaced;
 use gantry_container::{Checkpoint, Container, ExecSpec, ExitWatch, Process, Resources, start};
 use gantry_record::{ExitStatus, ProcessId, ProcessRecord};
 use std::collections::{BTreeMap, HashMap};
@@ -47,15 +47,6 @@ pub(crate) enum Command {
     Container { action: ContainerAction, reply: Reply<()> },
     /// Replace the shims of all processes.
     ReplaceShims { reply: Reply<Vec<ReplacedShim>> },
-}
-
-/// What has become of the shim of one process.
-#[derive(Debug)]
-pub struct ReplacedShim {
-    /// The process.
-    pub process: ProcessId,
-    /// The shims' pids, or why the old one stays.
-    pub result: Result<Replaced>,
 }
 
 /// What can be done to a container as a whole.
