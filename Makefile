@@ -2,12 +2,14 @@
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
+# How many containers the memory benchmark has at once.
+COUNTS  ?= 50
 
 # As in scripts/build.sh.
 BIN := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/gantry/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test check lint docs deb clean install root
+.PHONY: help setup build run test bench check lint docs deb clean install root
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +29,12 @@ test: root setup lint build ## Everything that CI runs: setup, lints, build, all
 	@scripts/test.sh
 	@if command -v dpkg-deb >/dev/null; then scripts/deb.sh && scripts/deb-check.sh; \
 	else echo "test: there is no dpkg-deb: the packages are not tried"; fi
+
+bench: root ## Measure memory and throughput beside containerd and conmon (root; COUNTS="50 1000")
+	@scripts/setup.sh bench
+	@scripts/build.sh
+	@python3 benches/memory.py $(COUNTS)
+	@python3 benches/throughput.py
 
 check: ## Type-check everything, quickly
 	cargo check --locked --workspace --all-targets

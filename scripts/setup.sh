@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs what building, running and testing Gantry needs, where it is missing.
 #
-#   scripts/setup.sh [build|test]
+#   scripts/setup.sh [build|test|bench]
 #
-# `build` is enough for `make build` and `make run`; `test` (the default) adds what the tests use. As root on
+# `build` is enough for `make build` and `make run`; `test` (the default) adds what the tests use, `bench` what the
+# benchmarks compare with. As root on
 # Debian and Ubuntu it installs with apt-get, otherwise it names what is missing and the command to run. With
 # everything there it is quick and touches no network.
 set -euo pipefail
@@ -11,9 +12,9 @@ cd "$(dirname "$0")/.."
 
 readonly want=${1:-test}
 case $want in
-    build | test) ;;
+    build | test | bench) ;;
     *)
-        echo "setup: unknown argument \"$want\": expected build or test" >&2
+        echo "setup: unknown argument \"$want\": expected build, test or bench" >&2
         exit 2
         ;;
 esac
@@ -40,8 +41,14 @@ missing_packages() {
     have_static_library libseccomp.a || echo libseccomp-dev
     have_static_busybox || echo busybox-static
     have unshare || echo util-linux
-    [[ $want == test ]] || return 0
+    [[ $want != build ]] || return 0
     have runc || echo runc
+    have python3 || echo python3
+    if [[ $want == bench ]]; then
+        have containerd || echo containerd
+        have conmon || echo conmon
+        return 0
+    fi
     have crun || echo crun
     have criu || echo criu
     # CRIU locks and restores networks with these.
@@ -51,7 +58,6 @@ missing_packages() {
     have podman || echo podman
     have conmon || echo conmon
     have tmux || echo tmux
-    have python3 || echo python3
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
     [[ $guest != yes ]] || have qemu-system-x86_64 || echo qemu-system-x86
 }
