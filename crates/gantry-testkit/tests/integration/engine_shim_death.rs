@@ -35,16 +35,15 @@ fn assert_is_parent(daemon: &Daemon, process: &Process) {
 /// Nothing that it took in stays a zombie.
 fn assert_reaps(daemon: &Daemon) {
     let pid = daemon.pid();
-    let children = || -> Vec<i32> {
+    let zombies = || -> Vec<i32> {
         let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
         let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-        lists
-            .flat_map(|list| {
-                list.split_ascii_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>()
-            })
-            .collect()
+        let children: Vec<i32> = lists
+            .flat_map(|list| list.split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+            .collect();
+        children.into_iter().filter(|child| Process::of(*child).is_none()).collect()
     };
-    wait_until("no child of the daemon's is left", SOON, || children().is_empty());
+    wait_until("no zombie below the daemon", SOON, || zombies().is_empty());
 }
 
 /// The status of a process that lost its shim, if anybody can tell.
