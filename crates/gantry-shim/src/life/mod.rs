@@ -127,9 +127,6 @@ pub(crate) fn run(
     if let Err(error) = given_up {
         log.warn(format!("{error}; going on with the privileges that are left"));
     }
-    sys::trim_heap();
-    sys::trim_stack();
-    sys::trim_program();
     match shim.serve()? {
         Some(ended) => shim.end(&ended),
         // The process and all that belongs to it is left as it is: the daemon holds a second end of everything.
@@ -172,6 +169,7 @@ impl Shim<'_> {
     fn serve(&mut self) -> Result<Option<Ended>> {
         // It may have ended while nobody listened yet.
         let mut ready = Ready::all();
+        let mut is_trimmed = false;
         loop {
             // First, since what a client types next may be meant for the new size.
             if ready.has(Source::Control) {
@@ -184,6 +182,13 @@ impl Shim<'_> {
                 return Ok(None);
             }
             let again_at = earlier(self.copy(ready), self.process.deadline());
+            if !is_trimmed {
+                // As late as can be: whatever is executed from here on comes back into memory.
+                sys::trim_heap();
+                sys::trim_stack();
+                sys::trim_program();
+                is_trimmed = true;
+            }
             ready = self.events.wait(again_at)?;
         }
     }
