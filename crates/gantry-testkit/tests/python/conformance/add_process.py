@@ -60,8 +60,13 @@ def a_process_is_what_was_asked_for(world):
         assert status["Uid"].split() == ["65534"] * 4 and status["Gid"].split() == ["65533"] * 4, status
         assert status["Groups"].split() == ["7", "300"], status
         assert (status["CapBnd"], status["NoNewPrivs"]) == ("0000000000000021", "1"), status
-        with open(f"/proc/{pid}/environ", encoding="ascii") as file:
-            assert set(file.read().split("\0")) >= {"WORD=two words", "PATH=/bin"}
+
+        def environment():
+            with open(f"/proc/{pid}/environ", encoding="ascii") as file:
+                return set(file.read().split("\0"))
+
+        # In the middle of an execve there is none.
+        wait_for("its environment", lambda: environment() >= {"WORD=two words", "PATH=/bin"})
         with open(f"/proc/{pid}/limits", encoding="ascii") as file:
             (limit,) = [line.split() for line in file if line.startswith("Max open files")]
         assert limit[3:5] == ["100", "200"], limit
