@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Unit and integration tests, then a look for anything that they left behind. Arguments go to the test runner.
 #
-# The integration tests (crates/gantry-testkit/tests) drive the binaries of scripts/build.sh and need root.
+# The integration tests (crates/gantry-testkit/tests) drive the binaries of scripts/build.sh and need root. Without arguments
+# some of them run once more in a guest with cgroup version 2 alone (scripts/guest.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/parent-cgroups.sh
@@ -26,6 +27,13 @@ if cargo nextest --version >/dev/null 2>&1; then
     cargo nextest run --locked --workspace --config-file scripts/nextest.toml --no-fail-fast "$@" || status=$?
 else
     cargo test --locked --workspace --no-fail-fast "$@" || status=$?
+fi
+if [[ $status == 0 && $# == 0 ]]; then
+    if [[ ${GANTRY_GUEST:-yes} == yes && $(uname -m) == x86_64 ]]; then
+        scripts/guest.sh || status=$?
+    else
+        echo "test: the guest is left out, and with it cgroup version 2 alone (GANTRY_GUEST=no, or no x86-64 machine)"
+    fi
 fi
 remove_gantry_cgroups_except "$cgroups_before"
 after=$(scripts/leftovers.sh)

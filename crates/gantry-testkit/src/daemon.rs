@@ -2,6 +2,7 @@
 
 use crate::finish::wait_within;
 use crate::notify::{NotReady, Readiness};
+use crate::wait::patient;
 use crate::{Binaries, Bundle, BundleBuilder, Finished, Runtime, Scratch, finish, runtime};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -13,6 +14,8 @@ use std::time::Duration;
 
 /// How long a daemon may take to be ready, and to stop.
 const DAEMON_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a start may take by the daemon's own default.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client's command may take unless a test says otherwise.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How much of the log is shown when a test fails.
@@ -153,7 +156,9 @@ impl Daemon {
         for arg in args {
             command.arg("--runtime-args").arg(arg);
         }
-        if let Some(timeout) = self.options.start_timeout {
+        // A slow machine needs more than the default.
+        let usual = (patient(START_TIMEOUT) > START_TIMEOUT).then(|| patient(START_TIMEOUT));
+        if let Some(timeout) = self.options.start_timeout.or(usual) {
             command.arg("--start-timeout").arg(format!("{}ms", timeout.as_millis()));
         }
         command.arg("--debug").args(&self.options.args);

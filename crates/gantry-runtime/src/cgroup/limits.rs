@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use libcgroups::common::{CgroupConfig, CgroupManager, ControllerOpt, create_cgroup_manager};
 use oci_spec::runtime::{LinuxCpu, LinuxMemory, LinuxResources};
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, step, write};
 use crate::error::{Error, Result};
 
 impl Cgroup {
@@ -21,6 +21,19 @@ impl Cgroup {
             Some(rules) if !rules.is_empty() => self.allow_devices(rules),
             _ => Ok(()),
         }
+    }
+
+    /// Version 2, where there is no scheduler with the weights of version 1: converts as runc and crun do. libcgroups 0.7
+    /// does too, but in 16 bits, which the product exceeds.
+    fn write_io_weight(&self, resources: &mut LinuxResources) -> Result<()> {
+        let Some(block_io) = resources.block_io_mut() else { return Ok(()) };
+        let Some(weight) = block_io.weight().filter(|_| self.is_v2()) else { return Ok(()) };
+        let Some(dir) = self.any_dir().filter(|dir| !dir.join("io.bfq.weight").exists()) else {
+            return Ok(());
+        };
+        block_io.set_weight(None);
+        let file = dir.join("io.weight");
+        write(&file, &io_weight(weight).to_string()).map_err(step("set the weight of", file))
     }
 
     /// What libcgroups would pass over in silence, or write where it should not.
@@ -50,12 +63,18 @@ impl Cgroup {
             CgroupConfig { cgroup_path: path.clone(), systemd_cgroup: false, container_name: String::new() };
         let manager = create_cgroup_manager(config).map_err(|e| failed(e.into()))?;
         resources.set_devices(None);
+        self.write_io_weight(resources)?;
         let disable_oom_killer =
             resources.memory().as_ref().and_then(LinuxMemory::disable_oom_killer).unwrap_or(false);
         let options =
             ControllerOpt { resources, disable_oom_killer, oom_score_adj: None, freezer_state: None };
         manager.apply(&options).map_err(|e| failed(e.into()))
     }
+}
+
+/// From 10..1000 of version 1 to 1..10000 of version 2.
+fn io_weight(weight: u16) -> u32 {
+    1 + u32::from(weight.saturating_sub(10)) * 9999 / 990
 }
 
 /// Drops values that set nothing. Clients print every member, zero where they want no limit, and runc ignores zeros; so
@@ -128,6 +147,11 @@ fn has_limits(resources: &LinuxResources) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn weights_span_the_range_of_version_2() {
+        assert_eq!([10, 300, 500, 1000].map(io_weight), [1, 2930, 4950, 10_000]);
+    }
 
     #[test]
     fn zeros_are_no_limits() {

@@ -82,7 +82,18 @@ pub(crate) fn write(lines: &[Line]) {
     let text = fs::read_to_string(PATH).unwrap();
     let (before, rest) = text.split_once(BEGIN).expect("the table has a beginning");
     let (_, after) = rest.split_once(END).expect("the table has an end");
-    let mut table = format!("{}\n", summary(lines));
+    let table = format!("{}\n{}", summary(lines), markdown(lines));
+    fs::write(PATH, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
+}
+
+/// The summary of all lines and those about version 2 of cgroups.
+pub(crate) fn of_version_2(lines: &[Line]) -> String {
+    let about = lines.iter().filter(|line| line.section.contains("version 2"));
+    format!("{}\n{}", summary(lines), markdown(about))
+}
+
+fn markdown<'a>(lines: impl IntoIterator<Item = &'a Line>) -> String {
+    let mut table = String::new();
     let mut section = "";
     for line in lines {
         if line.section != section {
@@ -102,7 +113,7 @@ pub(crate) fn write(lines: &[Line]) {
         };
         table += &format!("| {} | {} | {} | {note} |\n", cell(&line.property), cell(&line.value), cell(ours));
     }
-    fs::write(PATH, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
+    table
 }
 
 fn cell(text: &str) -> String {
