@@ -12,7 +12,7 @@ for process in /proc/[0-9]*; do
     {
         readlink "$process/exe" "$process/cwd"
         tr '\0' ' ' <"$process/cmdline"
-    } 2>/dev/null | grep -qE "$name" || continue
+    } 2>/dev/null | grep -E "$name" >/dev/null || continue
     echo "process ${process#/proc/}: $(tr '\0' ' ' <"$process/cmdline" 2>/dev/null)"
 done
 awk '{ print "mount " $5 }' /proc/self/mountinfo | grep -E "$name" || true
