@@ -127,7 +127,8 @@ def memory(world):
         )
         usage = answer.usage
         expected_fields(usage, usage=usage.usage, max_usage=usage.max_usage, failcnt=usage.failcnt, limit=64 * MIB)
-        assert usage.usage <= 64 * MIB and answer.cache >= 16 * MIB and answer.stats, answer
+        # Each processor counts pages for itself and adds them up late.
+        assert usage.usage <= 64 * MIB and answer.cache >= 15 * MIB and answer.stats, answer
         folder = cgroup_v1(world.process(container, "init").systemPid, "memory")
         if folder is None:
             return
