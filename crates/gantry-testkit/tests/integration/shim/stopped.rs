@@ -85,11 +85,12 @@ fn a_stopped_daemon_delays_only_its_own_reports() {
         (init.clone(), shim_of(&init), stdio, output)
     });
     let own = Process::of(i32::try_from(daemon.pid()).unwrap()).unwrap();
+    // Before the shim lets go of its end: with no other the container would be at the end of its input.
+    let clients = running.each_ref().map(|(_, _, stdio, _)| stdio.stdin.writer());
     close_stdin(&api, bundles[0].id(), "init");
     own.signal(Signal::STOP);
-    for (number, (init, shim, stdio, output)) in running.iter().enumerate() {
+    for (number, ((init, shim, _, output), mut client)) in running.iter().zip(clients).enumerate() {
         let has_terminal = number == 1;
-        let mut client = stdio.stdin.writer();
         for round in ["one", "two"] {
             writeln!(client, "{round}").unwrap();
             if has_terminal {
