@@ -199,7 +199,8 @@ fn make_rootfs(rootfs: &Path) {
     if let Err(error) = fs::copy(BUSYBOX, &busybox) {
         panic!("copy {BUSYBOX}: {error}: install busybox-static (`make setup`)");
     }
-    let list = Command::new(&busybox).arg("--list").output().expect("run busybox --list");
+    // Not the copy: a child that another thread is just starting may still hold it open for writing.
+    let list = Command::new(BUSYBOX).arg("--list").output().expect("run busybox --list");
     assert!(list.status.success(), "busybox --list failed");
     for applet in String::from_utf8_lossy(&list.stdout).lines().filter(|name| *name != "busybox") {
         symlink("busybox", rootfs.join("bin").join(applet)).expect("link an applet");

@@ -29,8 +29,7 @@ pub(crate) fn asks_the_slow_one_only_if_needed() -> bool {
 pub(crate) fn all(batches: Vec<Batch>) -> Vec<Line> {
     let queue = Mutex::new(batches.into_iter().enumerate());
     let done = Mutex::new(Vec::new());
-    let work = || {
-        let mut runner = Runner::new();
+    let work = |mut runner: Runner| {
         loop {
             let Some((number, batch)) = queue.lock().unwrap().next() else { break };
             let lines = runner.run(batch);
@@ -38,7 +37,14 @@ pub(crate) fn all(batches: Vec<Batch>) -> Vec<Line> {
         }
     };
     let workers = available_parallelism().map_or(1, NonZero::get);
-    thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
+    // Complete before anything is started: a program cannot be executed while a child of another thread has it open.
+    let runners: Vec<Runner> = (0..workers).map(|_| Runner::new()).collect();
+    let work = &work;
+    thread::scope(|scope| {
+        for runner in runners {
+            scope.spawn(move || work(runner));
+        }
+    });
     let mut done = done.into_inner().unwrap();
     done.sort_by_key(|(number, _)| *number);
     done.into_iter().flat_map(|(_, lines)| lines).collect()
