@@ -4,9 +4,8 @@
 #   scripts/setup.sh [build|test|bench]
 #
 # `build` is enough for `make build` and `make run`; `test` (the default) adds what the tests use, `bench` what the
-# benchmarks compare with. As root on
-# Debian and Ubuntu it installs with apt-get, otherwise it names what is missing and the command to run. With
-# everything there it is quick and touches no network.
+# benchmarks compare with. As root on Debian and Ubuntu it installs with apt-get, otherwise it names what is missing
+# and the command to run. With everything there it is quick and touches no network.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,12 +1,11 @@
 //! Which way to a terminal a runtime knows: a socket to send it to, or the path of one (`--console`, the line of
 //! dockerd 1.11 to 17.03). `RUNTIME create --help` tells, and is asked once for each program that is there.
 
-use crate::runtime;
+use crate::{program, runtime};
 use gantry_oci::Runtime;
 use std::collections::BTreeMap;
-use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tracing::{info, warn};
@@ -30,17 +29,10 @@ struct Program {
 
 impl Program {
     fn find(name: &str) -> Option<Self> {
-        let at = |path: PathBuf| {
-            let file = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
-            let modified = i128::from(file.mtime()) * 1_000_000_000 + i128::from(file.mtime_nsec());
-            let version = [file.dev().into(), file.ino().into(), file.size().into(), modified];
-            Some(Self { path, version })
-        };
-        if name.contains('/') {
-            return at(Path::new(name).to_owned());
-        }
-        let path = std::env::var_os("PATH")?;
-        std::env::split_paths(&path).find_map(|folder| at(folder.join(name)))
+        let (path, file) = program::find(name)?;
+        let modified = i128::from(file.mtime()) * 1_000_000_000 + i128::from(file.mtime_nsec());
+        let version = [file.dev().into(), file.ino().into(), file.size().into(), modified];
+        Some(Self { path, version })
     }
 }
 
@@ -88,6 +80,7 @@ fn tells_of_path(help: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]

@@ -17,6 +17,7 @@ pub mod handover;
 mod holders;
 pub mod orphans;
 pub mod process;
+mod program;
 pub mod resident;
 pub mod resources;
 pub mod restore;

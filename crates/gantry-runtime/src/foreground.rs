@@ -1,12 +1,12 @@
 //! Running a process in the foreground: signals go to it, its terminal to ours, its status to our caller.
 
-use crate::exit_code::ExitCode;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::process::{WaitOptions, WaitStatus, waitpid};
 
 use crate::console::proxy::Proxy;
 use crate::error::{Result, system};
+use crate::exit_code::ExitCode;
 use crate::process::Identity;
 use crate::signal::SignalNumber;
 use crate::sys::{SIGNAL_RECORD_BYTES, SignalSet};

@@ -187,6 +187,18 @@ impl SignalSet {
         Self(set)
     }
 
+    /// SIGCHLD alone.
+    pub(crate) fn of_children() -> Self {
+        let mut set = MaybeUninit::uninit();
+        // SAFETY: sigemptyset initializes the whole set.
+        unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+        // SAFETY: initialized just above.
+        let mut set = unsafe { set.assume_init() };
+        // SAFETY: the set is initialized and the number is that of a signal.
+        unsafe { libc::sigaddset(&raw mut set, libc::SIGCHLD) };
+        Self(set)
+    }
+
     /// Makes this the set of blocked signals.
     pub(crate) fn block(&self) {
         // SAFETY: the set is valid; with SIG_SETMASK and a valid set the call cannot fail.

@@ -14,7 +14,6 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketAddrUnix, SocketFlags,
     SocketType, accept_with, bind, listen, recvmsg, socket_with,
 };
-
 use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
 use std::ffi::OsString;
 use std::io::IoSliceMut;

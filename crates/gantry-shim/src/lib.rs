@@ -34,6 +34,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub use runtime::BuiltIn;
+pub use sys::{Side, fork};
 
 /// The command line was wrong.
 const USAGE_ERROR: u8 = 2;

@@ -119,8 +119,8 @@ pub(crate) fn trim_stack() {
 /// Takes the program's own code and constants out of this process's memory until they are wanted again. They stay in the
 /// page cache, where all shims share them, but what only start-up executed counts for each that has it mapped.
 pub(crate) fn trim_program() {
+    // SAFETY: both are the linker's, as end(3) has it; only their addresses mean anything, and nothing is read there.
     unsafe extern "C" {
-        // Both are the linker's, as end(3) has it; only their addresses mean anything.
         static __executable_start: u8;
         static etext: u8;
     }
@@ -134,19 +134,23 @@ pub(crate) fn trim_program() {
 }
 
 /// Which side of [`fork`] this is.
-pub(crate) enum Forked {
+#[derive(Debug)]
+pub enum Side {
     /// The new process.
     Child,
     /// The caller, with the child's pid.
     Parent(Pid),
 }
 
-/// Makes a copy of this process (fork(2)).
-pub(crate) fn fork() -> io::Result<Forked> {
-    // SAFETY: the shim has one thread, so the copy has all that this process has and no lock is held by anybody else.
+/// Makes a copy of this process (fork(2)), which must have one thread only.
+///
+/// # Errors
+/// The kernel's reason.
+pub fn fork() -> io::Result<Side> {
+    // SAFETY: with one thread, which is the caller's duty, the copy has all that this process has and nobody else holds a lock.
     match unsafe { libc::fork() } {
-        0 => Ok(Forked::Child),
-        pid if pid > 0 => Pid::from_raw(pid).map(Forked::Parent).ok_or_else(|| Errno::SRCH.into()),
+        0 => Ok(Side::Child),
+        pid if pid > 0 => Pid::from_raw(pid).map(Side::Parent).ok_or_else(|| Errno::SRCH.into()),
         _ => Err(io::Error::last_os_error()),
     }
 }

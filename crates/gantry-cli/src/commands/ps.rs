@@ -109,12 +109,12 @@ async fn ended_rows(
     let events = stored(client, "", when::EPOCH).await?;
     let exits: HashMap<&str, Exit> = exits(&events);
     let mut records = client.all_ended().await?;
+    // An exit event alone is nothing that could be removed.
     let mut ids: Vec<String> = metas.keys().chain(records.keys()).cloned().collect();
     ids.sort_unstable();
     ids.dedup();
     ids.retain(|id| !running.iter().any(|row| row.id == *id));
     let row = |id: String| {
-        // The exit event alone is nothing that could be removed.
         let (record, meta) = (records.remove(&id), metas.remove(&id));
         let ended = Ended::best(record, meta.as_ref(), exits.get(id.as_str()).copied());
         Row::ended(id, meta, ended)

@@ -8,6 +8,7 @@ mod connection;
 
 pub(crate) use connection::{Command, Forked};
 
+use crate::program;
 use connection::Connection;
 use gantry_record::resident::{Request, Shim};
 use std::ffi::OsString;
@@ -64,16 +65,6 @@ impl Resident {
         let _ = self.connection().await;
     }
 
-    /// Its pid, while it runs.
-    pub async fn pid(&self) -> Option<u32> {
-        let current = self.current.lock().await;
-        current
-            .connection
-            .as_ref()
-            .filter(|connection| connection.is_alive())
-            .map(|connection| connection.pid())
-    }
-
     /// Whether a runtime of this name or path is the one that the parent has in it.
     pub(crate) fn is(&self, runtime: &str) -> bool {
         Path::new(runtime) == self.program
@@ -127,13 +118,7 @@ impl Resident {
 
 /// The file that is executed for `given` (name or path), if behind all links it is called `name`.
 fn find(given: &str, name: &str) -> Option<PathBuf> {
-    let path = if given.contains('/') {
-        PathBuf::from(given)
-    } else {
-        let folders = std::env::var_os("PATH")?;
-        std::env::split_paths(&folders).map(|folder| folder.join(given)).find(|path| path.is_file())?
-    };
-    let path = path.canonicalize().ok()?;
+    let path = program::find(given)?.0.canonicalize().ok()?;
     (path.file_name()? == name).then_some(path)
 }
 

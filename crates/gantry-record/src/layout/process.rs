@@ -147,10 +147,7 @@ impl ProcessDir {
         if under_way {
             return atomic::write(&path, b"", FILE_MODE);
         }
-        match fs::unlink(&path) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(Error::io("remove", path, error)),
-        }
+        unlink(&path)
     }
 
     /// Whether the start has not been reported yet.
@@ -164,11 +161,7 @@ impl ProcessDir {
     /// # Errors
     /// [`Error::Io`] when the marker cannot be removed.
     pub fn mark_started(&self) -> Result<()> {
-        let path = self.file(name::STARTING);
-        match rustix::fs::unlink(&path) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
-            Err(error) => Err(Error::io("remove", path, error)),
-        }
+        unlink(&self.file(name::STARTING))
     }
 
     /// Removes the folder with all that is in it. The pid goes first: whoever finds the rest, because this one was
@@ -177,9 +170,15 @@ impl ProcessDir {
     /// # Errors
     /// [`Error::Io`] when something cannot be removed.
     pub fn remove(&self) -> Result<()> {
-        match rustix::fs::unlink(self.file(name::PID)) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => remove_folder(&self.0),
-            Err(error) => Err(Error::io("remove", self.file(name::PID), error)),
-        }
+        unlink(&self.file(name::PID))?;
+        remove_folder(&self.0)
+    }
+}
+
+/// Removes a file; one that is gone already is fine.
+fn unlink(path: &Path) -> Result<()> {
+    match fs::unlink(path) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(Error::io("remove", path, error)),
     }
 }

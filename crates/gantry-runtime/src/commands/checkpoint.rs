@@ -1,20 +1,14 @@
 //! `checkpoint`: has CRIU write a container's processes to disk, and ends it unless it is to run on.
 
-use crate::exit_code::ExitCode;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::args::Checkpoint;
 use crate::commands::delete;
 use crate::criu::{self, External, Saved, Session};
 use crate::error::{Error, Result};
+use crate::exit_code::ExitCode;
 use crate::process::Identity;
 use crate::store::{Container, Status, Store};
-
-/// How long processes may take to be gone that CRIU has killed.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(1);
 
 /// Runs the command.
 pub(crate) fn run(store: &Store, args: &Checkpoint) -> Result<ExitCode> {
@@ -28,7 +22,7 @@ pub(crate) fn run(store: &Store, args: &Checkpoint) -> Result<ExitCode> {
     let spec = container.config()?;
     save(&container, init, args)?;
     if !args.leave_running {
-        wait_gone(init, &container)?;
+        delete::wait_gone(init, &container)?;
         // A supervisor that saw it end may have deleted it by now.
         if store.find(&args.id).is_ok() {
             delete::destroy(&container, &spec)?;
@@ -60,15 +54,4 @@ fn save(container: &Container, init: Identity, args: &Checkpoint) -> Result<()> 
         session.criu.set_freeze_cgroup(freezer.display().to_string());
     }
     session.dump()
-}
-
-fn wait_gone(init: Identity, container: &Container) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    while init.is_alive() {
-        if Instant::now() >= deadline {
-            return Err(Error::StillAlive { id: container.id(), seconds: PATIENCE.as_secs() });
-        }
-        thread::sleep(PAUSE);
-    }
-    Ok(())
 }

@@ -1,6 +1,5 @@
 //! `create`: builds a container whose process waits for `start`.
 
-use crate::exit_code::ExitCode;
 use std::os::fd::OwnedFd;
 
 use oci_spec::runtime::{Process, Spec};
@@ -12,6 +11,7 @@ use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
 use crate::console::{Console, Terminal};
 use crate::error::{Error, Result};
+use crate::exit_code::ExitCode;
 use crate::id::ContainerId;
 use crate::launch::report::Channel;
 use crate::launch::{Launch, Launched, Role, kill_and_reap};

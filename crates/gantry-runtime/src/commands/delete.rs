@@ -1,6 +1,5 @@
 //! `delete`: removes what a container holds: its cgroup, its directory, and the processes that outlived its first one.
 
-use crate::exit_code::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use crate::args::Delete;
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
+use crate::exit_code::ExitCode;
 use crate::hooks;
 use crate::id::ContainerId;
 use crate::process::Identity;
@@ -70,7 +70,8 @@ fn end(container: &Container) -> Result<()> {
     wait_gone(init, container)
 }
 
-fn wait_gone(init: Identity, container: &Container) -> Result<()> {
+/// Waits until a first process that was killed is gone.
+pub(super) fn wait_gone(init: Identity, container: &Container) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     while init.is_alive() {
         if Instant::now() >= deadline {

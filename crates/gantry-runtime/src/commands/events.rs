@@ -1,6 +1,5 @@
 //! `events`: the resource usage of a container, in runc's form, once or again and again until it stops.
 
-use crate::exit_code::ExitCode;
 use std::thread;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use crate::args::Events;
 use crate::cgroup::stats::Stats;
 use crate::commands::print;
 use crate::error::{Error, Result};
+use crate::exit_code::ExitCode;
 use crate::store::{Status, Store};
 
 #[derive(Serialize)]

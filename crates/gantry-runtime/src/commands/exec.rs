@@ -1,6 +1,5 @@
 //! `exec`: another process in a running container.
 
-use crate::exit_code::ExitCode;
 use std::fs;
 use std::path::Path;
 
@@ -11,6 +10,7 @@ use crate::bundle;
 use crate::cgroup::Cgroup;
 use crate::console::Console;
 use crate::error::{Error, Result, file};
+use crate::exit_code::ExitCode;
 use crate::foreground::Foreground;
 use crate::launch::namespaces::Joined;
 use crate::launch::report::Channel;

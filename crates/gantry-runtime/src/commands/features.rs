@@ -1,12 +1,11 @@
 //! `features`: what this runtime can do, in the form of the OCI specification's features structure.
 
-use crate::exit_code::ExitCode;
-
 use serde_json::json;
 
 use crate::commands::create::OCI_VERSION;
 use crate::commands::print_json;
 use crate::error::Result;
+use crate::exit_code::ExitCode;
 
 /// Runs the command.
 pub(crate) fn run() -> Result<ExitCode> {

@@ -1,9 +1,8 @@
 //! `kill`: a signal for a container's first process, or for all of them.
 
-use crate::exit_code::ExitCode;
-
 use crate::args::Kill;
 use crate::error::{Error, Result};
+use crate::exit_code::ExitCode;
 use crate::signal::SignalNumber;
 use crate::store::{Status, Store};
 

@@ -1,10 +1,9 @@
 //! `list`: the containers below `--root`.
 
-use crate::exit_code::ExitCode;
-
 use crate::args::{List, ListFormat};
 use crate::commands::{print, print_json, state::State};
 use crate::error::Result;
+use crate::exit_code::ExitCode;
 use crate::store::{Container, Store};
 
 /// Runs the command. A container that vanishes meanwhile, or is not complete yet, is left out.

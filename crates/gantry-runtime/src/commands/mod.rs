@@ -17,11 +17,11 @@ mod start;
 mod state;
 mod update;
 
-use crate::exit_code::ExitCode;
 use std::io::Write;
 
 use crate::args::{Cli, Command};
 use crate::error::{Error, Result};
+use crate::exit_code::ExitCode;
 use crate::store::Store;
 
 /// Runs the command that was typed.

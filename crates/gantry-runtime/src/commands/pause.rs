@@ -1,8 +1,7 @@
 //! `pause` and `resume`: freeze and thaw all processes of a container.
 
-use crate::exit_code::ExitCode;
-
 use crate::error::{Error, Result};
+use crate::exit_code::ExitCode;
 use crate::id::ContainerId;
 use crate::store::{Status, Store};
 

@@ -1,11 +1,11 @@
 //! `ps`: the processes in a container, by their pids on the host.
 
-use crate::exit_code::ExitCode;
 use std::fs;
 
 use crate::args::{ListFormat, Ps};
 use crate::commands::{print, print_json};
 use crate::error::Result;
+use crate::exit_code::ExitCode;
 use crate::store::Store;
 
 /// Runs the command.

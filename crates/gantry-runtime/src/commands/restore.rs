@@ -1,6 +1,5 @@
 //! `restore`: has CRIU make a container from a checkpoint. Its processes go on where they were.
 
-use crate::exit_code::ExitCode;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -19,6 +18,7 @@ use crate::commands::delete;
 use crate::console;
 use crate::criu::{self, External, Saved, Session};
 use crate::error::{Error, Result, file, mount, system};
+use crate::exit_code::ExitCode;
 use crate::foreground::Foreground;
 use crate::launch::kill_and_reap;
 use crate::pid_file;

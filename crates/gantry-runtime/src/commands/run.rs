@@ -1,11 +1,10 @@
 //! `run`: `create` and `start` in one, and `delete` at the end where it waits for that.
 
-use crate::exit_code::ExitCode;
-
 use crate::args::Run;
 use crate::commands::create::{Created, Mode, create};
 use crate::commands::delete;
 use crate::error::Result;
+use crate::exit_code::ExitCode;
 use crate::foreground::Foreground;
 use crate::launch::kill_and_reap;
 use crate::store::{Status, Store};

@@ -1,6 +1,5 @@
 //! `spec`: a `config.json` to start from.
 
-use crate::exit_code::ExitCode;
 use std::fs::OpenOptions;
 use std::io::Write;
 
@@ -8,6 +7,7 @@ use serde_json::json;
 
 use crate::args;
 use crate::error::{Error, Result, file};
+use crate::exit_code::ExitCode;
 
 /// Runs the command. What is there already is not overwritten.
 pub(crate) fn run(args: &args::Spec) -> Result<ExitCode> {

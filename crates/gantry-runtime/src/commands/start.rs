@@ -1,9 +1,9 @@
 //! `start`: lets the process of a created container run its command, and waits until it does.
 
-use crate::exit_code::ExitCode;
 use std::fs;
 
 use crate::error::{Error, Result};
+use crate::exit_code::ExitCode;
 use crate::hooks;
 use crate::id::ContainerId;
 use crate::launch::{notify, report::Reader};

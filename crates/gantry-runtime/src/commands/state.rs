@@ -1,6 +1,5 @@
 //! `state`: the OCI state of a container, with runc's additions.
 
-use crate::exit_code::ExitCode;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -8,6 +7,7 @@ use serde::Serialize;
 
 use crate::commands::print_json;
 use crate::error::Result;
+use crate::exit_code::ExitCode;
 use crate::id::ContainerId;
 use crate::store::{Container, Status, Store};
 

@@ -1,6 +1,5 @@
 //! `update`: other resource limits for a container, from JSON or flags.
 
-use crate::exit_code::ExitCode;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -10,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::args::Update;
 use crate::error::{Error, Result, file};
+use crate::exit_code::ExitCode;
 use crate::legacy;
 use crate::store::{Status, Store};
 

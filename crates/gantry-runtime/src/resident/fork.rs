@@ -6,24 +6,26 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gantry_record::resident::{Reply, Request, Shim};
+use gantry_shim::Side;
 use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
 
 use super::socket::Socket;
-use super::sys::{self, Forking};
+use super::sys;
 use super::{Order, Parent};
+use crate::sys::exit_now;
 
 /// Forks what is asked for. It has told the daemon that it is there, or will.
 pub(super) fn fork(parent: &Parent, order: Order) -> io::Result<Pid> {
-    match sys::fork()? {
-        Forking::Parent(pid) => Ok(pid),
-        Forking::Child => {
+    match gantry_shim::fork()? {
+        Side::Parent(pid) => Ok(pid),
+        Side::Child => {
             let Order { number, request, descriptors } = order;
             // A panic must not come to the parent's loop.
             let code = catch_unwind(AssertUnwindSafe(|| match request {
                 Request::Shim(shim) => be_shim(parent, number, shim, descriptors),
                 Request::Run(arguments) => be_command(parent, number, arguments, descriptors),
             }));
-            sys::exit_now(code.unwrap_or(Ok(PANICKED)).unwrap_or(FAILED))
+            exit_now(code.unwrap_or(Ok(PANICKED)).unwrap_or(FAILED))
         }
     }
 }

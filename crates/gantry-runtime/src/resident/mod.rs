@@ -1,5 +1,5 @@
-//! `gantry-runtime resident ROOM`: the process from which a daemon has its shims forked, and commands of this runtime run, without an execve
-//! for each. [`gantry_record::resident`] is what it and the daemon say to each other.
+//! `gantry-runtime resident ROOM`: the process from which a daemon has its shims forked, and commands of this runtime run,
+//! without an execve for each. [`gantry_record::resident`] is what it and the daemon say to each other.
 //!
 //! It holds nothing that anybody would miss: a daemon whose resident parent is killed starts another and executes programs
 //! meanwhile, and what was forked goes on. It ends with its daemon, whose end of the socket then closes. Its pages are shared
@@ -19,6 +19,7 @@ use rustix::process::{Pid, WaitOptions, wait};
 
 use crate::error::{Result, system};
 use crate::protection;
+use crate::sys::SignalSet;
 use socket::Socket;
 use sys::CommandLine;
 
@@ -51,7 +52,9 @@ pub(crate) fn run() -> Result<()> {
     if let Some(line) = parent.line {
         line.set(&["gantry-runtime", "resident"].map(OsStr::new));
     }
-    let children = sys::child_signals().map_err(system("open a descriptor for signals"))?;
+    let signals = SignalSet::of_children();
+    signals.block();
+    let children = signals.descriptor().map_err(system("open a descriptor for signals"))?;
     parent.socket.greet()?;
     // Commands that were not seen to end yet, and the numbers of their requests.
     let mut commands: Vec<(Pid, u64)> = Vec::new();

@@ -2,59 +2,16 @@
 
 use std::ffi::{CString, OsStr};
 use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::ptr;
 
 use rustix::fs::{Mode, OFlags};
-use rustix::process::Pid;
 
-/// Which side of [`fork`] this is.
-pub(super) enum Forking {
-    /// The new process.
-    Child,
-    /// The caller, with the child's pid.
-    Parent(Pid),
-}
+use crate::sys::SIGNAL_RECORD_BYTES;
 
-/// Makes a copy of this process (fork(2)).
-pub(super) fn fork() -> io::Result<Forking> {
-    // SAFETY: the resident parent has one thread, so the copy has all that it has and nobody else holds a lock.
-    match unsafe { libc::fork() } {
-        0 => Ok(Forking::Child),
-        pid => Pid::from_raw(pid.max(0)).map(Forking::Parent).ok_or_else(io::Error::last_os_error),
-    }
-}
-
-/// Ends this process at once, without the exit handlers and buffers that are its parent's.
-pub(super) fn exit_now(code: i32) -> ! {
-    crate::sys::exit_now(code)
-}
-
-/// Blocks SIGCHLD; the descriptor is readable while one is pending (signalfd(2)).
-pub(super) fn child_signals() -> io::Result<OwnedFd> {
-    let mut set = MaybeUninit::uninit();
-    // SAFETY: sigemptyset initializes the whole set.
-    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
-    // SAFETY: initialized just above.
-    let mut set = unsafe { set.assume_init() };
-    // SAFETY: the set is initialized and the number is that of a signal.
-    unsafe { libc::sigaddset(&raw mut set, libc::SIGCHLD) };
-    // SAFETY: the set is valid; a null old set is allowed, and the call cannot fail then.
-    unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) };
-    // SAFETY: reads a valid set and makes a new descriptor.
-    let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor was just made and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Empties what [`child_signals`] returned.
+/// Empties a descriptor of signals.
 pub(super) fn forget_signals(signals: &OwnedFd) {
-    let mut records = [0_u8; 4 * size_of::<libc::signalfd_siginfo>()];
+    let mut records = [0_u8; 4 * SIGNAL_RECORD_BYTES];
     while rustix::io::read(signals, &mut records).is_ok_and(|length| length == records.len()) {}
 }
 

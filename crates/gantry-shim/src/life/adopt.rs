@@ -49,5 +49,5 @@ pub(super) fn adopt(
         Stdio::Direct(streams)
     };
     let kind = Kind::of(record, &process);
-    Ok((logger, Begun { process, stdio, kind }))
+    Ok((logger, Begun { process, stdio, kind, runtime: [0; 2] }))
 }

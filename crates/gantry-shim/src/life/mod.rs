@@ -20,7 +20,6 @@ use gantry_record::control::ControlMessage;
 use rustix::event::epoll::EventFlags;
 use rustix::fs::Mode;
 use rustix::process::{Gid, Pid, Uid};
-use std::cell::Cell;
 use std::path::Path;
 use std::time::Instant;
 
@@ -49,6 +48,8 @@ struct Begun {
     process: Process,
     stdio: Stdio,
     kind: Kind,
+    /// When the runtime's command began and ended, in nanoseconds since 1970; zero where none was run.
+    runtime: [u64; 2],
 }
 
 /// What the end of a process means for its container.
@@ -85,19 +86,18 @@ pub(crate) fn run(
     let inherited = Inherited { umask: inherited_umask, core: hardening::forbid_cores() };
     let driver = Driver::new(runtime, built_in, arguments.id, inherited);
     let plan = Plan::take(&mut record)?;
-    let runtime_times = Cell::default();
     let (logger, begun) = match arguments.origin {
         Origin::Start => {
             let logger = plan.map(|plan| Logger::create(&events, plan)).transpose()?;
-            (logger, start::start(&events, &folder, &record, &driver, &arguments.bundle, &runtime_times)?)
+            (logger, start::start(&events, &folder, &record, &driver, &arguments.bundle)?)
         }
         Origin::Adoption => adopt::adopt(&events, &folder, &record, plan, log)?,
     };
-    let times = record.trace.then(|| runtime_times.get());
+    let times = record.trace.then_some(begun.runtime);
     drop(record);
     hardening::hide();
 
-    let Begun { process, stdio, kind } = begun;
+    let Begun { process, stdio, kind, .. } = begun;
     let mut shim = Shim {
         log,
         folder,

@@ -33,7 +33,7 @@ struct Start<'a> {
     driver: &'a Driver,
     bundle: &'a Path,
     /// When the runtime's command began and ended.
-    times: &'a Cell<[u64; 2]>,
+    times: Cell<[u64; 2]>,
 }
 
 /// Has the runtime make the process. On failure nothing of it remains, except what the logs say.
@@ -43,9 +43,8 @@ pub(super) fn start(
     record: &ProcessRecord,
     driver: &Driver,
     bundle: &Path,
-    times: &Cell<[u64; 2]>,
 ) -> Result<Begun> {
-    let start = Start { events, folder, record, driver, bundle, times };
+    let start = Start { events, folder, record, driver, bundle, times: Cell::default() };
     rustix::fs::access(bundle, rustix::fs::Access::EXEC_OK).map_err(Error::open(bundle))?;
     if record.terminal() { start.with_terminal() } else { start.without_terminal() }
 }
@@ -61,7 +60,7 @@ impl Start<'_> {
             .and_then(|()| self.meet());
         let (process, kind) = finished.inspect_err(|_| self.clean_up())?;
         streams.process_exists();
-        Ok(Begun { process, stdio: Stdio::Direct(streams), kind })
+        Ok(Begun { process, stdio: Stdio::Direct(streams), kind, runtime: self.times.get() })
     }
 
     fn with_terminal(&self) -> Result<Begun> {
@@ -89,7 +88,7 @@ impl Start<'_> {
             if let Some(size) = console_size(self.record) {
                 terminal.resize(size);
             }
-            Ok(Begun { process, stdio: Stdio::Terminal(terminal), kind })
+            Ok(Begun { process, stdio: Stdio::Terminal(terminal), kind, runtime: self.times.get() })
         };
         finish().inspect_err(|_| self.clean_up())
     }

@@ -2,7 +2,7 @@
 
 use super::{BuiltIn, Streams};
 use crate::hardening;
-use crate::sys::{self, Forked, Inherited};
+use crate::sys::{self, Inherited, Side};
 use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 use std::ffi::OsString;
 use std::io;
@@ -44,8 +44,8 @@ impl Running {
     ) -> io::Result<Self> {
         let shim = rustix::process::getpid();
         match sys::fork()? {
-            Forked::Parent(pid) => Ok(Self::Forked(pid)),
-            Forked::Child => {
+            Side::Parent(pid) => Ok(Self::Forked(pid)),
+            Side::Child => {
                 let entered = sys::reset_child(shim, inherited)
                     .and_then(|()| take_streams(streams))
                     .and_then(|()| rustix::process::chdir(folder).map_err(Into::into))
