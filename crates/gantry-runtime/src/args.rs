@@ -137,11 +137,9 @@ pub(crate) struct Target {
     pub(crate) id: ContainerId,
 }
 
-/// Flags of `create` that `run` shares.
+/// Flags of every command that makes a container.
 #[derive(Debug, Args)]
-pub(crate) struct Create {
-    /// The container
-    pub(crate) id: ContainerId,
+pub(crate) struct New {
     /// Directory with config.json and the root filesystem
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub(crate) bundle: PathBuf,
@@ -151,6 +149,15 @@ pub(crate) struct Create {
     /// File for the process id of the container's process
     #[arg(long, value_name = "FILE")]
     pub(crate) pid_file: Option<PathBuf>,
+}
+
+/// Flags of `create` that `run` shares.
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// The container
+    pub(crate) id: ContainerId,
+    #[command(flatten)]
+    pub(crate) new: New,
     /// Move the root instead of pivoting, for a rootfs on a ramdisk
     #[arg(long)]
     pub(crate) no_pivot: bool,
@@ -351,7 +358,7 @@ mod tests {
         let cli = Cli::try_parse_from(line.split(' ')).unwrap();
         assert_eq!(cli.global.log_format, LogFormat::Json);
         let Command::Create(create) = cli.command else { panic!("not create") };
-        assert_eq!((create.id.as_str(), create.pid_file), ("c1", Some("/p".into())));
+        assert_eq!((create.id.as_str(), create.new.pid_file), ("c1", Some("/p".into())));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::New;
 use crate::error::{Error, Result};
 use crate::id::ContainerId;
 
@@ -71,15 +72,8 @@ pub(crate) struct Checkpoint {
 pub(crate) struct Restore {
     #[command(flatten)]
     pub(crate) criu: Criu,
-    /// Directory with config.json and the root filesystem
-    #[arg(short, long, value_name = "DIR", default_value = ".")]
-    pub(crate) bundle: PathBuf,
-    /// Unix socket that receives the terminal's master
-    #[arg(long, value_name = "SOCKET")]
-    pub(crate) console_socket: Option<PathBuf>,
-    /// File for the process id of the container's process
-    #[arg(long, value_name = "FILE")]
-    pub(crate) pid_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) new: New,
     /// Leave the container running in the background
     #[arg(short, long)]
     pub(crate) detach: bool,

@@ -51,10 +51,10 @@ pub(crate) fn create(store: &Store, args: &Create, mode: &Mode) -> Result<Create
     if !rustix::process::geteuid().is_root() {
         return Err(Error::NotRoot("create containers"));
     }
-    let bundle = Bundle::load(&args.bundle)?;
+    let bundle = Bundle::load(&args.new.bundle)?;
     let terminal = bundle.spec.process().as_ref().and_then(Process::terminal).unwrap_or(false);
     let owner = ids::user_on_host(&bundle.spec);
-    let console = Console::open(terminal, mode.detached, args.console_socket.as_deref(), owner)?;
+    let console = Console::open(terminal, mode.detached, args.new.console_socket.as_deref(), owner)?;
     let cgroup = Cgroup::of_spec(&bundle.spec, &args.id)?;
     let dir = store.claim(&args.id)?;
     let created = build(&dir, args, mode, bundle, console, &cgroup);
@@ -125,7 +125,7 @@ fn build(
     let finish = || {
         let terminal = terminal.map(Terminal::deliver).transpose()?.flatten();
         dir.save_record(&record)?;
-        if let Some(path) = &args.pid_file {
+        if let Some(path) = &args.new.pid_file {
             pid_file::write(path, launched.process.pid)?;
         }
         Ok(terminal)

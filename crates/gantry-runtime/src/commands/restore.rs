@@ -33,9 +33,9 @@ pub(crate) fn run(store: &Store, args: &Restore) -> Result<ExitCode> {
     }
     let images = &args.criu.image_path;
     let images = fs::canonicalize(images).map_err(file("find the images in", images))?;
-    let bundle = Bundle::load(&args.bundle)?;
+    let bundle = Bundle::load(&args.new.bundle)?;
     let terminal = bundle.spec.process().as_ref().and_then(Process::terminal).unwrap_or(false);
-    if terminal && args.detach && args.console_socket.is_none() {
+    if terminal && args.detach && args.new.console_socket.is_none() {
         let reason = "cannot restore a terminal for a detached process without --console-socket";
         return Err(Error::Usage(reason.to_owned()));
     }
@@ -97,7 +97,7 @@ fn build(
         let mut record = new_record(&args.id, bundle, Status::Running);
         record.pid = pid.as_raw_nonzero().get();
         record.init_process_start = init.start_time;
-        let master = match (master, &args.console_socket) {
+        let master = match (master, &args.new.console_socket) {
             (Some(master), Some(socket)) => {
                 let failed = |source| Error::ConsoleSocket { path: socket.clone(), source };
                 let client = console::connect(socket).map_err(failed)?;
@@ -107,7 +107,7 @@ fn build(
             (master, _) => master,
         };
         dir.save_record(&record)?;
-        if let Some(path) = &args.pid_file {
+        if let Some(path) = &args.new.pid_file {
             pid_file::write(path, pid)?;
         }
         Ok((Container { dir: dir.clone(), record }, init, master))

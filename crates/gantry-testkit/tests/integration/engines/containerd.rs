@@ -3,10 +3,9 @@
 //! Each test has a containerd of its own: root, state and socket are in the test's folder. Its shims make their sockets in
 //! `/run/containerd/s`, which containerd fixes, under a hash of the socket's path, and remove them when they end.
 
+use super::has_a_terminal;
 use crate::support::SOON;
-use gantry_testkit::{
-    Binaries, Bundle, Finished, Leaks, Process, Scratch, Tmux, finish, wait_for, wait_until,
-};
+use gantry_testkit::{Binaries, Bundle, Finished, Leaks, Process, Scratch, finish, wait_for, wait_until};
 use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -158,12 +157,6 @@ fn a_terminal_is_a_terminal() {
     let containerd = Containerd::start();
     let leaks = Leaks::snapshot(&containerd.scratch);
     let run = containerd.run(&["--rm", "--tty", "--env", "PS1=ready> "], "c1", &["sh"]);
-    let tmux = Tmux::start(&containerd.scratch, &run);
-    tmux.wait_for_text("ready>", SOON);
-    tmux.send_line("stty size; test -t 0 && echo on a termi''nal");
-    tmux.wait_for_text("24 80\non a terminal", SOON);
-    tmux.send_line("exit 5");
-    assert_eq!(tmux.wait_for_exit(SOON), 5, "{}", tmux.screen());
-    drop(tmux);
+    has_a_terminal(&containerd.scratch, &run);
     leaks.assert_clean();
 }

@@ -1,8 +1,9 @@
 //! podman 4.3 with its conmon, without its daemonless world's usual places: storage, records, locks and temporary files are
 //! in the test's folder, and there is no network to set up.
 
+use super::has_a_terminal;
 use crate::support::SOON;
-use gantry_testkit::{Binaries, Bundle, Finished, Leaks, Process, Scratch, Tmux, finish, wait_until};
+use gantry_testkit::{Binaries, Bundle, Finished, Leaks, Process, Scratch, finish, wait_until};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -156,12 +157,6 @@ fn a_terminal_is_a_terminal() {
     let set = plain.get_envs().filter_map(|(name, value)| Some((name.to_str()?, value?.to_str()?)));
     run.args(set.map(|(name, value)| format!("{name}={value}")));
     run.arg(plain.get_program()).args(plain.get_args());
-    let tmux = Tmux::start(&podman.scratch, &run);
-    tmux.wait_for_text("ready>", SOON);
-    tmux.send_line("stty size; test -t 0 && echo on a termi''nal");
-    tmux.wait_for_text("24 80\non a terminal", SOON);
-    tmux.send_line("exit 5");
-    assert_eq!(tmux.wait_for_exit(SOON), 5, "{}", tmux.screen());
-    drop(tmux);
+    has_a_terminal(&podman.scratch, &run);
     leaks.assert_clean();
 }

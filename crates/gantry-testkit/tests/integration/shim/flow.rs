@@ -67,28 +67,20 @@ fn a_container_whose_output_nobody_reads_waits_alone(runtime: Runtime) {
 
 #[test]
 fn a_gigabyte_arrives_unchanged() {
-    let daemon = daemon();
-    let leaks = Leaks::snapshot(daemon.scratch());
-    let bundle = daemon.bundle().shell(&format!("cat{}; exit 4", " /random".repeat(16))).build();
-    let expected = random_file(&bundle, 64 * MIB, 16);
-    let stdio = fifos(&bundle, "init");
-    let copy = bundle.path().join("copy");
-    let client = copy_to_file(stdio.stdout.path(), &copy);
-    let api = Api::connect(&daemon);
-    let mut events = api.events();
-    run_with(&api, &bundle, &stdio);
-    assert_eq!(events.exit_of(bundle.id(), "init"), 4);
-    assert_eq!(client.join().unwrap(), 1024 * MIB);
-    assert_eq!(sha256(&[&copy]), expected);
-    leaks.assert_clean();
+    arrives_unchanged(&format!("cat{}; exit 4", " /random".repeat(16)), false, 16);
 }
 
 #[test]
 fn a_terminal_changes_no_byte() {
+    arrives_unchanged("stty raw -echo; cat /random; exit 4", true, 1);
+}
+
+/// Lets a script write `/random`, 64 MiB, so many times, and compares what a client got.
+fn arrives_unchanged(script: &str, terminal: bool, times: usize) {
     let daemon = daemon();
     let leaks = Leaks::snapshot(daemon.scratch());
-    let bundle = daemon.bundle().shell("stty raw -echo; cat /random; exit 4").terminal(true).build();
-    let expected = random_file(&bundle, 64 * MIB, 1);
+    let bundle = daemon.bundle().shell(script).terminal(terminal).build();
+    let expected = random_file(&bundle, 64 * MIB, times);
     let stdio = fifos(&bundle, "init");
     let copy = bundle.path().join("copy");
     let client = copy_to_file(stdio.stdout.path(), &copy);
@@ -96,7 +88,7 @@ fn a_terminal_changes_no_byte() {
     let mut events = api.events();
     run_with(&api, &bundle, &stdio);
     assert_eq!(events.exit_of(bundle.id(), "init"), 4);
-    assert_eq!(client.join().unwrap(), 64 * MIB);
+    assert_eq!(client.join().unwrap(), times as u64 * 64 * MIB);
     assert_eq!(sha256(&[&copy]), expected);
     leaks.assert_clean();
 }
