@@ -60,7 +60,8 @@ class Gantry:
 
     def daemons(self):
         # And a resident parent of the shims, if it has one.
-        children = Path(f"/proc/{self.daemon.pid}/task/{self.daemon.pid}/children").read_text().split()
+        threads = Path(f"/proc/{self.daemon.pid}/task").iterdir()
+        children = [pid for thread in threads for pid in (thread / "children").read_text().split()]
         resident = [int(pid) for pid in children if b"resident" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         return [self.daemon.pid, *resident]
 

@@ -46,6 +46,10 @@ impl Socket {
     }
 
     /// The next request; none once the daemon has gone.
+    ///
+    /// Never inlined: its buffer would be part of the frame that every fork goes on in, where the parent's next request would
+    /// leave each with a copy of its own.
+    #[inline(never)]
     pub(super) fn receive(&self) -> Result<Option<Order>> {
         let mut packet = [0; MAX_BYTES];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
