@@ -8,12 +8,12 @@ mod quiet;
 mod stopped;
 mod upgrade;
 
-use crate::support::{Api, SOON, host_process};
+use crate::support::{Api, host_process};
 use gantry_api::types::UpdateProcessRequest;
 use gantry_testkit::{Bundle, Daemon, DaemonOptions, Process, Runtime, StdioFifos};
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::io::{self, Read};
+use std::process::{ChildStdin, Command, Stdio};
 
 fn daemon() -> Daemon {
     Daemon::start(DaemonOptions::new(Runtime::BuiltIn))
@@ -52,18 +52,20 @@ fn memory_kib(process: &Process, field: &str) -> u64 {
     value.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// Bytes that do not repeat, in a file of the container's root; the sum of `times` of them in a row.
-fn random_file(bundle: &Bundle, bytes: u64, times: usize) -> String {
+/// Bytes that do not repeat, in `/random` of a container; how many `times` of them in a row are, and their digest.
+fn random_file(bundle: &Bundle, bytes: u64, times: usize) -> (u64, String) {
     let path = bundle.rootfs().join("random");
-    let mut source = std::io::Read::take(fs::File::open("/dev/urandom").unwrap(), bytes);
-    std::io::copy(&mut source, &mut fs::File::create(&path).unwrap()).unwrap();
-    sha256(&vec![path.as_path(); times])
+    let mut source = fs::File::open("/dev/urandom").unwrap().take(bytes);
+    io::copy(&mut source, &mut fs::File::create(&path).unwrap()).unwrap();
+    digest(|to| (0..times).map(|_| io::copy(&mut fs::File::open(&path).unwrap(), to).unwrap()).sum())
 }
 
-/// The SHA-256 of files one after another.
-fn sha256(files: &[&Path]) -> String {
-    let mut command = Command::new("sh");
-    command.args(["-c", "cat \"$@\" | sha256sum", "sh"]).args(files);
-    let finished = gantry_testkit::finish(&mut command, 3 * SOON);
-    finished.stdout.split(' ').next().unwrap().to_owned()
+/// How many bytes `write` says that it wrote, and the SHA-256 of what came.
+fn digest(write: impl FnOnce(&mut ChildStdin) -> u64) -> (u64, String) {
+    let mut command = Command::new("sha256sum");
+    let mut sum = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let bytes = write(&mut sum.stdin.take().unwrap());
+    let output = sum.wait_with_output().unwrap();
+    assert!(output.status.success());
+    (bytes, String::from_utf8(output.stdout).unwrap())
 }
