@@ -7,6 +7,12 @@ use rustix::io::Errno;
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a shim that is ending may hold on to its log: an age, for a kernel that only has to close a file.
+const TAKE_OVER: Duration = Duration::from_secs(5);
+const TAKE_OVER_STEP: Duration = Duration::from_millis(1);
 
 /// A place in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +41,18 @@ impl LogFile {
             errno => Error::open(&log.target.path)(errno),
         })?;
         Ok(log)
+    }
+
+    /// Opens the file of a shim that is ending. The kernel closes a dead process's files one after another, so its `exit`
+    /// FIFO may have hung up while it still holds the lock.
+    pub(super) fn take_over(target: &LogTarget) -> Result<Self> {
+        let patience = Instant::now() + TAKE_OVER;
+        loop {
+            match Self::open(target.clone()) {
+                Err(Error::LogInUse { .. }) if Instant::now() < patience => thread::sleep(TAKE_OVER_STEP),
+                other => return other,
+            }
+        }
     }
 
     /// One that will be opened when it is needed.
@@ -271,6 +289,20 @@ mod tests {
         assert!(matches!(again, Err(Error::LogInUse { .. })));
         drop(first);
         log(folder.path(), 4, 3);
+    }
+
+    #[test]
+    fn a_successor_waits_for_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = log(folder.path(), 100, 1);
+        let target = LogTarget::new(folder.path().join("log"));
+        let successor = thread::spawn(move || LogFile::take_over(&target).unwrap());
+        // Long enough for the successor to have been refused.
+        thread::sleep(20 * TAKE_OVER_STEP);
+        write(&mut first, b"of the first\n");
+        drop(first);
+        write(&mut successor.join().unwrap(), b"of the second\n");
+        is(folder.path(), &[("log", "of the first\nof the second\n")]);
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Logger {
     pub(crate) fn again(events: &EventLoop, plan: Plan) -> Result<Self> {
         let mut logger = Self::open(events, plan, |target, complaints| {
             // Tried again with each line.
-            Ok(LogFile::open(target.clone()).unwrap_or_else(|error| {
+            Ok(LogFile::take_over(&target).unwrap_or_else(|error| {
                 complaints.add(error.to_string());
                 LogFile::closed(target)
             }))

@@ -127,6 +127,8 @@ fn without_a_terminal_it_is_told_of_none_and_not_even_asked() {
     let bundle = old_bundle(&daemon, false);
     let stdio = StdioFifos::create(&bundle.path().join("io"), "init");
     api.create_with(&bundle, &stdio).unwrap();
+    // Until this client goes, its end of file is not the process's: nobody would be left to open the FIFO for.
+    let client = stdio.stdin.writer();
     api.update_process(UpdateProcessRequest {
         id: bundle.id().to_owned(),
         pid: "init".to_owned(),
@@ -134,7 +136,7 @@ fn without_a_terminal_it_is_told_of_none_and_not_even_asked() {
         ..Default::default()
     })
     .unwrap();
-    drop(stdio.stdin.writer());
+    drop(client);
     assert_eq!(events.exit_of(bundle.id(), "init"), 5);
     let commands = old.commands();
     assert!(

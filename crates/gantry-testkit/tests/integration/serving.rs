@@ -25,6 +25,30 @@ fn the_socket_is_roots_alone() {
     assert_eq!(mode & 0o022, 0, "mode {mode:o} of the state dir lets others write");
 }
 
+/// `process.json` has the environment, and whoever could write a record could make the daemon believe it.
+#[test]
+fn records_are_roots_alone() {
+    let daemon = start();
+    let api = Api::connect(&daemon);
+    let bundle = daemon.bundle().args(["sleep", "1000"]).build();
+    api.run(&bundle);
+    let (mut folders, mut seen) = (vec![daemon.state_dir().to_owned()], 0);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            assert_eq!((metadata.uid(), metadata.gid()), (0, 0), "{}", path.display());
+            let mode = metadata.permissions().mode() & 0o7777;
+            assert_eq!(mode & 0o077, 0, "mode {mode:o} of {}", path.display());
+            seen += 1;
+            if metadata.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    assert!(seen > 10, "{seen} records");
+}
+
 #[test]
 fn the_socket_of_a_living_daemon_is_an_error() {
     let daemon = start();

@@ -84,8 +84,9 @@ def processor_time(world):
             "more of everything",
             lambda: (s := stats(world, container).cgroup_stats.cpu_stats).throttling_data.throttled_periods
             > first.throttling_data.throttled_periods
-            # The time of a period is added when it is over.
+            # The time of a period is added when it is over, and use is read before it.
             and s.throttling_data.throttled_time > first.throttling_data.throttled_time
+            and s.cpu_usage.total_usage > first.cpu_usage.total_usage
             and s,
         )
         data = later.throttling_data
@@ -94,7 +95,7 @@ def processor_time(world):
         )
         assert data.periods >= data.throttled_periods > 0
         usage = later.cpu_usage
-        assert usage.total_usage > first.cpu_usage.total_usage > 0
+        assert first.cpu_usage.total_usage > 0
         assert usage.usage_in_usermode > 0 and usage.usage_in_kernelmode >= 0
         # One figure a processor, where the kernel counts them apart (cgroup v1).
         if cgroup_v1(world.process(container, "init").systemPid, "cpuacct"):
