@@ -2,9 +2,11 @@
 
 use crate::error::Error;
 use gantry_record::StateDir;
+use gantry_record::layout::FILE_MODE;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 
 /// Held for the daemon's life; the kernel lets go of it however that ends.
 #[derive(Debug)]
@@ -16,8 +18,9 @@ impl StateDirLock {
         let path = state.path().join("gantryd.lock");
         let failed = |source: std::io::Error| Error::Lock { path: path.clone(), source };
         let mut options = File::options();
-        let mut file =
-            options.read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        // Whoever can read it can lock it, and so keep the daemon from starting.
+        options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE.bits());
+        let mut file = options.open(&path).map_err(failed)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
