@@ -1,6 +1,8 @@
 //! Finding a container's cgroup from its init process, on cgroup v1, v2 and the two mixed, and what it says
 //! without asking the runtime: one start of a runtime per question is what a thousand containers can't afford.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod oom;
 pub mod stats;
 
