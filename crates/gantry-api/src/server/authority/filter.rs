@@ -104,6 +104,9 @@ impl Filter {
                 | usize::from(self.input[1]) << 8
                 | usize::from(self.input[2]);
             let kind = self.input[3];
+            if self.block.is_some() && kind != CONTINUATION {
+                return Err(invalid("a header block is interrupted by another frame"));
+            }
             if !matches!(kind, HEADERS | CONTINUATION) {
                 self.pass_left = FRAME_HEADER_BYTES + length;
                 continue;
@@ -347,6 +350,18 @@ mod tests {
             let block = [update, &first_request(SOCKET)].concat();
             let pushed = filter.push(&frame(HEADERS, END_HEADERS, 3, &block), &mut Vec::new());
             assert_eq!(pushed.is_ok(), allowed, "{pushed:?}");
+        }
+    }
+
+    #[test]
+    fn a_block_is_not_interrupted() {
+        // RFC 9113, section 6.10. Here what came first would be lost, or come later than what interrupts it.
+        for (kind, flags) in [(HEADERS, END_HEADERS), (0, 0), (4, 0)] {
+            let mut filter = Filter::default();
+            let bytes = [&start(SOCKET)[..], &frame(HEADERS, 0, 3, &[0x83]), &frame(kind, flags, 3, &[0x84])]
+                .concat();
+            let error = filter.push(&bytes, &mut Vec::new()).unwrap_err();
+            assert!(error.to_string().contains("interrupted"), "{error}");
         }
     }
 
