@@ -124,7 +124,8 @@ fn parse_mount(line: &str) -> Option<Hierarchy> {
         "cgroup" => options.split(',').filter(|o| !matches!(*o, "rw" | "ro")).map(str::to_owned).collect(),
         _ => return None,
     };
-    Some(Hierarchy { controllers, root: unescape(root), mount: unescape(mount) })
+    let (root, mount) = (unescape(root), unescape(mount));
+    (root.is_absolute() && mount.is_absolute()).then_some(Hierarchy { controllers, root, mount })
 }
 
 /// Blanks stand as octal escapes in mountinfo.
