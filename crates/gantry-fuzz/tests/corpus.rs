@@ -1,4 +1,5 @@
 //! What is stored for fuzzing, run as a plain test: every input of the corpus and every one that once broke something.
+#![allow(clippy::unwrap_used, reason = "a test that cannot read its inputs has failed")]
 
 use gantry_fuzz::TARGETS;
 use std::collections::BTreeSet;
