@@ -13,6 +13,7 @@ use fail::fail_point;
 use gantry_oci::{Runtime, RuntimeError};
 use gantry_record::layout::name;
 use gantry_record::{ContainerDir, ContainerId, ContainerRecord, ProcessId, ProcessRecord, StateDir};
+use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,8 +157,7 @@ impl Container {
     /// What the shim of init is told.
     #[must_use]
     pub fn init_record(&self, bundle: &Bundle, stdio: &Stdio, checkpoint: Option<&Path>) -> ProcessRecord {
-        let mut record = self.process_record(bundle, stdio);
-        record.process = bundle.process().clone();
+        let mut record = self.process_record(bundle, bundle.process().clone(), stdio);
         record.checkpoint = checkpoint.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
         record
     }
@@ -165,20 +165,19 @@ impl Container {
     /// What the shim of an exec is told.
     #[must_use]
     pub fn exec_record(&self, bundle: &Bundle, exec: &ExecSpec) -> ProcessRecord {
-        let mut record = self.process_record(bundle, &exec.stdio);
+        let mut record = self.process_record(bundle, exec.to_oci(bundle), &exec.stdio);
         record.exec = true;
-        record.process = exec.to_oci(bundle);
         record
     }
 
-    fn process_record(&self, bundle: &Bundle, stdio: &Stdio) -> ProcessRecord {
+    fn process_record(&self, bundle: &Bundle, process: Map<String, Value>, stdio: &Stdio) -> ProcessRecord {
         let (root_uid, root_gid) = bundle.root_ids();
         let mut record = ProcessRecord {
             runtime_args: self.runtime.args.clone(),
             no_pivot_root: self.record.no_pivot_root,
             root_uid,
             root_gid,
-            ..ProcessRecord::default()
+            ..ProcessRecord::of(process)
         };
         stdio.write_to(&mut record);
         record

@@ -13,6 +13,9 @@ pub mod consoles;
 pub mod container;
 pub mod error;
 pub mod exit;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod handover;
 mod holders;
 pub mod orphans;

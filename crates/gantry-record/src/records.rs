@@ -72,6 +72,21 @@ pub struct ProcessRecord {
     pub process: Map<String, Value>,
 }
 
+/// The keys of a [`ProcessRecord`] that are no part of the OCI process object.
+const OWN_KEYS: [&str; 11] = [
+    "exec",
+    "containerdStdin",
+    "containerdStdout",
+    "containerdStderr",
+    "runtimeArgs",
+    "noPivotRoot",
+    "checkpoint",
+    "gantryConsolePath",
+    "gantryTrace",
+    "rootUID",
+    "rootGID",
+];
+
 /// `usage`: what a container had used when its init ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -125,6 +140,14 @@ impl ContainerRecord {
 }
 
 impl ProcessRecord {
+    /// A record of this OCI process object. What it has under the names of the shim's instructions is left out: that would
+    /// stand in the file a second time, and is not the bundle's to say.
+    #[must_use]
+    pub fn of(mut process: Map<String, Value>) -> Self {
+        process.retain(|key, _| !OWN_KEYS.contains(&key.as_str()));
+        Self { process, ..Self::default() }
+    }
+
     /// The file's content.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
@@ -167,6 +190,24 @@ mod tests {
         let again: Value = serde_json::from_slice(&record.to_json()).unwrap();
         assert_eq!(again["ioPriority"]["class"], "x");
         assert_eq!(again["containerdStdin"], "/i");
+    }
+
+    #[test]
+    fn a_bundle_gives_the_shim_no_instructions() {
+        let theirs = ProcessRecord {
+            exec: true,
+            stdout: "/etc/passwd".to_owned(),
+            console_path: true,
+            trace: true,
+            ..ProcessRecord::default()
+        };
+        let mut theirs: Map<String, Value> = serde_json::from_slice(&theirs.to_json()).unwrap();
+        assert!(OWN_KEYS.iter().all(|key| theirs.contains_key(*key)) && theirs.len() == OWN_KEYS.len());
+        theirs.insert("terminal".to_owned(), true.into());
+        let record = ProcessRecord { stdout: "/o".to_owned(), ..ProcessRecord::of(theirs) };
+        let again = ProcessRecord::from_json(Path::new("process.json"), &record.to_json()).unwrap();
+        assert_eq!(again, record);
+        assert!(again.terminal() && !again.exec && again.stdout == "/o");
     }
 
     #[test]

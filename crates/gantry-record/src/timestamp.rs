@@ -8,6 +8,8 @@ use std::time::Duration;
 pub const TEXT_BYTES: usize = 30;
 
 const SECONDS_A_DAY: u64 = 86_400;
+/// The first second of the year 10000, which has no four digits.
+const END: u64 = 253_402_300_800;
 const DAYS_TO_MARCH_OF_YEAR_0: u64 = 719_468;
 const DAYS_OF_400_YEARS: u64 = 146_097;
 
@@ -27,7 +29,7 @@ pub fn format(since_epoch: Duration) -> [u8; TEXT_BYTES] {
     text
 }
 
-/// Reads a time; `None` for anything that is none, or is before the epoch.
+/// Reads a time; `None` for anything that is none, or in UTC is before the epoch or after the year 9999.
 #[must_use]
 pub fn parse(text: &str) -> Option<Duration> {
     let (date, clock) = text.split_once(['T', 't', ' '])?;
@@ -46,11 +48,14 @@ pub fn parse(text: &str) -> Option<Duration> {
         ("Z" | "z", "") => local,
         (sign, offset) => {
             let [hours, minutes] = numbers(offset, ':', [2, 2])?;
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
             let offset = hours * 3600 + minutes * 60;
             if sign == "+" { local.checked_sub(offset)? } else { local + offset }
         }
     };
-    Some(Duration::new(seconds, nanos(fraction)?))
+    Some(Duration::new(Some(seconds).filter(|seconds| *seconds < END)?, nanos(fraction)?))
 }
 
 /// The year, month and day that a number of days after the epoch is. Years are counted from March, so that the leap
@@ -140,6 +145,11 @@ mod tests {
             assert_eq!(parse(form), Some(time), "{form}");
         }
         assert_eq!(parse("1970-01-01T00:00:00Z"), Some(Duration::ZERO));
+        let last = Duration::new(END - 1, 999_999_999);
+        assert_eq!(
+            (parse("9999-12-31T23:59:59.999999999Z"), text(last).as_str()),
+            (Some(last), "9999-12-31T23:59:59.999999999Z")
+        );
     }
 
     #[test]
@@ -161,6 +171,11 @@ mod tests {
             "1969-12-31T23:59:59Z",
             "1970-01-01T00:00:00+00:01",
             "0000-01-01T00:00:00Z",
+            // In UTC of the year 10000, which has no four digits.
+            "9999-12-31T23:59:60Z",
+            "9999-12-31T23:59:59-00:01",
+            "2000-02-29T12:34:56+24:00",
+            "2000-02-29T12:34:56+00:60",
             "é",
         ] {
             assert_eq!(parse(form), None, "{form}");

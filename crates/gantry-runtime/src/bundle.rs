@@ -48,7 +48,7 @@ pub(crate) fn parse(path: &Path, json: &[u8]) -> Result<Spec> {
 }
 
 /// Drops id mappings that no user namespace uses: runc and crun ignore them.
-fn drop_idle_mappings(spec: &mut Spec) {
+pub(crate) fn drop_idle_mappings(spec: &mut Spec) {
     let Some(linux) = spec.linux_mut() else { return };
     if !linux.namespaces().iter().flatten().any(|ns| ns.typ() == LinuxNamespaceType::User) {
         linux.set_uid_mappings(None).set_gid_mappings(None);
@@ -56,7 +56,7 @@ fn drop_idle_mappings(spec: &mut Spec) {
 }
 
 /// Refuses by name what would otherwise be ignored or fail half way.
-fn check(spec: &Spec) -> std::result::Result<(), String> {
+pub(crate) fn check(spec: &Spec) -> std::result::Result<(), String> {
     let process = spec.process().as_ref().ok_or("process is missing")?;
     check_process(process)?;
     let linux = spec.linux().as_ref().ok_or("linux is missing")?;

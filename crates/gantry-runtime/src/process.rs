@@ -68,6 +68,12 @@ fn parse(stat: &str) -> Option<Stat> {
     Some(Stat { state, start_time: fields.nth(18)?.parse().ok()? })
 }
 
+/// See [`crate::fuzzing`].
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzzing(text: &str) -> Option<u64> {
+    parse(text).map(|stat| stat.start_time)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -70,7 +70,8 @@ pub(crate) struct Record {
 impl Record {
     /// The container's first process, if the record names one.
     pub(crate) fn init(&self) -> Option<Identity> {
-        let pid = Pid::from_raw(self.pid)?;
+        // A negative number is a group's for kill(2), and -1 everybody's.
+        let pid = Pid::from_raw(self.pid.max(0))?;
         Some(Identity { pid, start_time: self.init_process_start })
     }
 }
@@ -254,6 +255,18 @@ impl Container {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_pid_names_a_process() {
+        for (pid, names) in [(4711, true), (0, false), (-1, false), (i32::MIN, false)] {
+            let json = serde_json::json!({
+                "ociVersion": "1.2.0", "id": "c1", "pid": pid, "status": "running", "bundle": "/b", "rootfs": "/r",
+                "created": "", "owner": "", "initProcessStart": 7
+            });
+            let record: Record = serde_json::from_value(json).unwrap();
+            assert_eq!(record.init().is_some(), names, "{pid}");
+        }
+    }
 
     #[test]
     fn an_id_is_claimed_once_and_found_until_removed() {

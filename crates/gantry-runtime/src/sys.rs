@@ -20,8 +20,12 @@ pub(crate) enum Cloned {
 
 /// Creates a child process like fork(2), in the namespaces of `flags` and, where given, in a cgroup of version 2.
 ///
-/// The caller must have one thread only: the child gets a copy of this one thread. See clone3(2).
-pub(crate) fn clone3(flags: i32, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
+/// See clone3(2).
+///
+/// # Safety
+/// This process has one thread only: of several, the child would get this one alone. `flags` are namespaces to be made
+/// (`CLONE_NEW...`) and nothing that parent and child would share, such as their memory.
+pub(crate) unsafe fn clone3(flags: i32, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
     /// Linux 5.7; the C library's constant is too wide for its type.
     const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
     let mut pidfd: i32 = -1;
@@ -35,7 +39,8 @@ pub(crate) fn clone3(flags: i32, cgroup: Option<BorrowedFd<'_>>) -> io::Result<C
         args.cgroup = u64::from(cgroup.as_raw_fd().unsigned_abs());
     }
     args.flags = flags;
-    // SAFETY: args and pidfd outlive the call; without a stack the child continues on a copy of this one, as after fork.
+    // SAFETY: args and pidfd outlive the call; without a stack the child continues on a copy of this one, as after fork, for
+    // memory is not shared and there is one thread, which the caller vouches for.
     let result = unsafe { libc::syscall(libc::SYS_clone3, &args, size_of::<libc::clone_args>()) };
     match i32::try_from(result).map(Pid::from_raw) {
         Ok(Some(pid)) => {
@@ -50,7 +55,7 @@ pub(crate) fn clone3(flags: i32, cgroup: Option<BorrowedFd<'_>>) -> io::Result<C
 
 /// Ends this process at once, without the exit handlers that belong to its parent's memory.
 pub(crate) fn exit_now(code: i32) -> ! {
-    // SAFETY: _exit takes any value and does not return.
+    // SAFETY: _exit(2) takes any number, runs no code of ours and does not return.
     unsafe { libc::_exit(code) }
 }
 
@@ -125,7 +130,7 @@ pub(crate) fn change_mount(
 
 /// Brings the loopback interface of this process's network namespace up. See netdevice(7).
 pub(crate) fn bring_up_loopback() -> io::Result<()> {
-    // SAFETY: a socket of plain numbers.
+    // SAFETY: socket(2) takes three numbers and touches no memory of ours.
     let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
     if socket < 0 {
         return Err(io::Error::last_os_error());
@@ -152,13 +157,16 @@ pub(crate) fn signal_from_number(number: NonZeroI32) -> Signal {
 
 /// Moves what this process forks from now on into a new time namespace. See time_namespaces(7).
 pub(crate) fn unshare_time() -> io::Result<()> {
-    // SAFETY: only CLONE_FILES can make descriptors unreachable, and it is not among the flags.
+    // SAFETY: only CLONE_FILES can make descriptors unreachable, and CLONE_NEWTIME is all that is asked for.
     unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWTIME) }.map_err(Into::into)
 }
 
-/// Moves this process into new namespaces. None of the flags may be `CLONE_FILES`. See unshare(2).
+/// Moves this process into new namespaces; `CLONE_FILES`, which makes none, is refused. See unshare(2).
 pub(crate) fn unshare(namespaces: rustix::thread::UnshareFlags) -> io::Result<()> {
-    // SAFETY: only CLONE_FILES can make descriptors unreachable, and it is not among the flags.
+    if namespaces.contains(rustix::thread::UnshareFlags::FILES) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: only CLONE_FILES can make descriptors unreachable, and it was refused just above.
     unsafe { rustix::thread::unshare_unsafe(namespaces) }.map_err(Into::into)
 }
 

@@ -160,6 +160,21 @@ impl<'a> Wanted<'a> {
     }
 }
 
+/// See [`crate::fuzzing`].
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzzing(mountinfo: &str, membership: &str, figures: &[u8]) {
+    for place in [CPU, MEMORY, KILLS].into_iter().flatten() {
+        let _ = place.parse(figures);
+        let Some(path) = place.path(membership) else { continue };
+        for line in mountinfo.lines() {
+            if let Some(folder) = place.folder(line, path) {
+                assert!(line.contains(folder.strip_suffix(path).unwrap_or("")));
+            }
+        }
+        assert!(Wanted::first(std::slice::from_ref(place), membership, membership).place.is_none());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,6 +17,9 @@ mod console;
 mod contract;
 mod error;
 mod event_loop;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hardening;
 mod life;
 mod logging;

@@ -37,7 +37,7 @@ fn signal_set(fill: unsafe extern "C" fn(*mut libc::sigset_t) -> libc::c_int) ->
 /// pending (one bit each), so that not even a flood of them wakes the shim.
 pub(crate) fn block_signals() -> Result<()> {
     let all = signal_set(libc::sigfillset);
-    // SAFETY: reads a valid set; a null old set is allowed (sigprocmask(2)). There is one thread only.
+    // SAFETY: reads a valid set; a null old set is allowed (sigprocmask(2)).
     check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const all, ptr::null_mut()) })
 }
 
@@ -142,12 +142,16 @@ pub enum Side {
     Parent(Pid),
 }
 
-/// Makes a copy of this process (fork(2)), which must have one thread only.
+/// Makes a copy of this process (fork(2)).
 ///
 /// # Errors
 /// The kernel's reason.
-pub fn fork() -> io::Result<Side> {
-    // SAFETY: with one thread, which is the caller's duty, the copy has all that this process has and nobody else holds a lock.
+///
+/// # Safety
+/// This process has one thread only: of several, the others would be missing in the copy, and with them whatever they were
+/// about to do and to unlock.
+pub unsafe fn fork() -> io::Result<Side> {
+    // SAFETY: with one thread, which the caller vouches for, the copy has all that this process has and nobody holds a lock.
     match unsafe { libc::fork() } {
         0 => Ok(Side::Child),
         pid if pid > 0 => Pid::from_raw(pid).map(Side::Parent).ok_or_else(|| Errno::SRCH.into()),
@@ -157,7 +161,7 @@ pub fn fork() -> io::Result<Side> {
 
 /// Ends this process at once, without the exit handlers and buffers that are its parent's.
 pub(crate) fn exit_now(code: i32) -> ! {
-    // SAFETY: _exit takes any value and does not return.
+    // SAFETY: _exit(2) takes any number, runs no code of ours and does not return.
     unsafe { libc::_exit(code) }
 }
 

@@ -8,6 +8,9 @@ mod actor;
 mod ended;
 pub mod error;
 pub mod events;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod machine;
 pub mod metrics;
 mod options;

@@ -189,6 +189,14 @@ fn effective(capabilities: &Value) -> Vec<String> {
     set.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
+/// See [`crate::server::fuzzing`].
+#[cfg(feature = "fuzzing")]
+pub(super) fn fuzzing(record: &[u8]) {
+    let identity = gantry_container::process::Identity::of(1, None);
+    let view = ProcessView { id: gantry_record::ProcessId::init(), identity, record: record.into() };
+    assert_eq!((process(&view).pid.as_str(), process(&view).system_pid), (gantry_record::id::INIT, 1));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -141,6 +141,14 @@ fn encode(text: &[u8]) -> Vec<u8> {
     encoded
 }
 
+/// See [`crate::server::fuzzing`].
+#[cfg(feature = "fuzzing")]
+pub(super) fn fuzzing(text: &[u8]) {
+    let encoded = encode(text);
+    assert!(HeaderValue::from_bytes(&encoded).is_ok());
+    assert_eq!(decode(&encoded), text);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

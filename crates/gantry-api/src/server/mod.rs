@@ -9,6 +9,9 @@ mod authority;
 mod containers;
 mod convert;
 mod events;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod messages;
 mod stats;

@@ -16,6 +16,8 @@ mod error;
 mod events;
 mod flags;
 mod follow;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod go;
 mod line;
 mod process;

@@ -5,6 +5,8 @@
 //! written, [`watch`] tells when there is more; [`plain`] is for shims that know no records, [`options`] for who starts.
 
 pub(crate) mod files;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 pub(crate) mod options;
 pub(crate) mod plain;
 pub(crate) mod printer;

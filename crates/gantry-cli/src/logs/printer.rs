@@ -73,7 +73,7 @@ impl Printer {
 }
 
 impl<O: Output> Printer<O> {
-    fn with(wanted: Wanted, output: O) -> Self {
+    pub(super) fn with(wanted: Wanted, output: O) -> Self {
         let tail = wanted.tail.map(|_| VecDeque::new());
         Self { wanted, states: [State::BetweenLines; 2], tail, output }
     }

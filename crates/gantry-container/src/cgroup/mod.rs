@@ -1,6 +1,8 @@
 //! Finding a container's cgroup from its init process, on cgroup v1, v2 and the two mixed, and what it says
 //! without asking the runtime: one start of a runtime per question is what a thousand containers can't afford.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod oom;
 pub mod stats;
 
@@ -122,7 +124,8 @@ fn parse_mount(line: &str) -> Option<Hierarchy> {
         "cgroup" => options.split(',').filter(|o| !matches!(*o, "rw" | "ro")).map(str::to_owned).collect(),
         _ => return None,
     };
-    Some(Hierarchy { controllers, root: unescape(root), mount: unescape(mount) })
+    let (root, mount) = (unescape(root), unescape(mount));
+    (root.is_absolute() && mount.is_absolute()).then_some(Hierarchy { controllers, root, mount })
 }
 
 /// Blanks stand as octal escapes in mountinfo.

@@ -221,7 +221,7 @@ impl Files {
             return;
         }
         memory.cache = raw("file");
-        memory.kernel.usage = raw("kernel_stack") + raw("slab");
+        memory.kernel.usage = raw("kernel_stack").saturating_add(raw("slab"));
         let events = self.map("memory.events");
         memory.usage = MemoryData {
             usage: self.number("memory.current"),
@@ -329,6 +329,18 @@ fn v1_entries(text: &str) -> Vec<BlkioEntry> {
         Some(BlkioEntry { major, minor, op: op.to_owned(), value: value.parse().ok()? })
     };
     text.lines().filter_map(entry).collect()
+}
+
+/// Reads all there is in `folder`, see [`crate::fuzzing`].
+#[cfg(feature = "fuzzing")]
+pub(super) fn all_of(folder: &Path) -> Stats {
+    let files = Files(folder.to_owned());
+    let mut stats = Stats { hugetlb: files.hugetlb(), ..Stats::default() };
+    files.cpu_usage(&mut stats.cpu);
+    files.cpu_throttling(&mut stats.cpu);
+    files.memory(&mut stats.memory);
+    files.blkio(&mut stats.blkio);
+    stats
 }
 
 /// Whether the memory cgroup in `folder` is v2's.

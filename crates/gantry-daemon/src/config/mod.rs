@@ -180,6 +180,33 @@ pub(crate) fn changed<'a>(old: &'a Loaded, new: &'a Loaded) -> Vec<&'a str> {
     all.filter(|name| old.texts.get(*name) != new.texts.get(*name)).map(String::as_str).collect()
 }
 
+/// See [`crate::fuzzing`].
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzzing(names: &Names, text: &str) {
+    let path = Path::new("/etc/gantry/gantryd.toml");
+    let settings = match settings_of_file(names, path, text) {
+        Ok(settings) => settings,
+        Err(error) => {
+            assert!(error.to_string().contains("/etc/gantry/gantryd.toml:"), "{error}");
+            return;
+        }
+    };
+    for setting in &settings {
+        let Origin::File(_, line) = setting.origin else { continue };
+        assert!((1..=text.split('\n').count()).contains(&line), "{setting:?}");
+    }
+    let command = layer(args::command(names), &settings);
+    let matches = command.clone().try_get_matches_from([names.program]);
+    if let Ok(args) = matches.as_ref().map(Args::from_arg_matches) {
+        // What each value alone may be has been seen; together they may still lack something.
+        let _ = args.map(|args| args.validate());
+        let texts = matches.map(|matches| texts(&command, &matches)).unwrap_or_default();
+        for Setting { name, values, .. } in settings {
+            assert_eq!(texts.get(&name), Some(&values));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -178,6 +178,19 @@ impl Page {
     }
 }
 
+/// See [`crate::fuzzing`].
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzzing(bytes: &[u8]) {
+    use std::task::{Context, Poll, Waker};
+    let mut stream = bytes;
+    // Reading from memory never waits.
+    let read = std::pin::pin!(read_head(&mut stream)).poll(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(Ok(Some(head))) = read else { return };
+    if let Some((method, path)) = request(&head) {
+        assert!(path.starts_with('/') && !path.contains([' ', '\n', '?']) && !method.contains(' '));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,8 @@ mod render;
 mod report;
 mod spans;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use http::fuzzing;
 pub(crate) use http::{Pages, serve};
 pub(crate) use otlp::{Endpoint, send as send_traces};
 

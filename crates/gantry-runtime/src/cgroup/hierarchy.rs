@@ -131,7 +131,7 @@ fn inherit_cpuset(dir: &Path) -> Result<()> {
 }
 
 /// The hierarchies of version 1 in mountinfo, each once.
-fn parse(mountinfo: &str) -> Vec<Hierarchy> {
+pub(super) fn parse(mountinfo: &str) -> Vec<Hierarchy> {
     let mut found: Vec<Hierarchy> = Vec::new();
     for line in mountinfo.lines() {
         // Fields before the separator: id, parent, device, root, mount point, ...; after it: type, source, options.

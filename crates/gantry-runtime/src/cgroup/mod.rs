@@ -10,6 +10,8 @@
 
 mod devices;
 mod freezer;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod hierarchy;
 mod limits;
 mod processes;
@@ -53,11 +55,7 @@ pub(crate) struct View<'a> {
 impl Cgroup {
     /// The cgroup that a configuration asks for; without a `cgroupsPath` it is `/ID`, as with runc.
     pub(crate) fn of_spec(spec: &Spec, id: &ContainerId) -> Result<Self> {
-        let wanted = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref());
-        let path = match wanted {
-            Some(path) if !path.as_os_str().is_empty() => relative(path)?,
-            _ => PathBuf::from(id.as_str()),
-        };
+        let path = path_of(spec, id)?;
         Ok(Self { layout: Layout::detect()?, path })
     }
 
@@ -148,6 +146,14 @@ impl Cgroup {
         self.controller("freezer").or_else(|| {
             self.layout.hierarchies().first().map(|hierarchy: &Hierarchy| hierarchy.dir(&self.path))
         })
+    }
+}
+
+/// Where below the mount points a configuration wants its cgroup.
+pub(crate) fn path_of(spec: &Spec, id: &ContainerId) -> Result<PathBuf> {
+    match spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref()) {
+        Some(path) if !path.as_os_str().is_empty() => relative(path),
+        _ => Ok(PathBuf::from(id.as_str())),
     }
 }
 

@@ -322,6 +322,14 @@ fn huge_page_sizes(dir: &Path, suffix: &str) -> Vec<String> {
     sizes
 }
 
+/// See [`crate::fuzzing`].
+#[cfg(feature = "fuzzing")]
+pub(super) fn fuzzing(lines: &str) {
+    assert!(block_io(lines).len() <= lines.lines().count());
+    let wanted = [("rbytes", "Read"), ("wbytes", "Write")];
+    assert!(io_stat(lines, &wanted).len() <= lines.matches("bytes=").count());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,6 +35,9 @@ use crate::hooks;
 use crate::rootfs::Root;
 use crate::sys::{self, MountChange};
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use options::Options;
+
 /// A container to be built around this process.
 pub(crate) struct Init<'a> {
     pub(crate) id: &'a str,

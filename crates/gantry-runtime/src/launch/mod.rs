@@ -165,9 +165,11 @@ impl Launch<'_> {
         let entered = Entered::enter(&linux)?;
         let v2 = self.cgroup.open_v2()?;
         let flags = clone_flags(&linux);
-        let (cloned, born_inside) = match sys::clone3(flags, v2.as_ref().map(AsFd::as_fd)) {
+        // SAFETY: a command of the runtime's has one thread, and `clone_flags` knows namespaces alone.
+        let clone = |cgroup| unsafe { sys::clone3(flags, cgroup) };
+        let (cloned, born_inside) = match clone(v2.as_ref().map(AsFd::as_fd)) {
             // A kernel before 5.7, or a cgroup that takes no process this way: it can still join by itself.
-            Err(_) if v2.is_some() => (sys::clone3(flags, None), false),
+            Err(_) if v2.is_some() => (clone(None), false),
             other => (other, v2.is_some()),
         };
         let (pid, _pidfd) = match cloned.map_err(system("clone the container's process"))? {

@@ -16,7 +16,8 @@ use crate::sys::exit_now;
 
 /// Forks what is asked for. It has told the daemon that it is there, or will.
 pub(super) fn fork(parent: &Parent, order: Order) -> io::Result<Pid> {
-    match gantry_shim::fork()? {
+    // SAFETY: the resident parent has one thread, and so have the commands that are run in its forks.
+    match unsafe { gantry_shim::fork() }? {
         Side::Parent(pid) => Ok(pid),
         Side::Child => {
             let Order { number, request, descriptors } = order;

@@ -16,7 +16,7 @@ pub(crate) struct Control {
 
 /// A line that has come in part. One longer than any message is skipped up to its end.
 #[derive(Default)]
-struct Line {
+pub(super) struct Line {
     bytes: Vec<u8>,
     too_long: bool,
 }
@@ -49,7 +49,7 @@ impl AsFd for Control {
 }
 
 impl Line {
-    fn push(&mut self, byte: u8) -> Option<ControlMessage> {
+    pub(super) fn push(&mut self, byte: u8) -> Option<ControlMessage> {
         if byte != b'\n' {
             self.too_long |= self.bytes.len() == MAX_LINE_BYTES;
             if !self.too_long {
@@ -61,6 +61,12 @@ impl Line {
         self.bytes.clear();
         self.too_long = false;
         message
+    }
+
+    /// How much of a line is kept.
+    #[cfg(feature = "fuzzing")]
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
     }
 }
 

@@ -6,6 +6,8 @@
 //! orchestration in `life`; the rest of the crate knows no protocol.
 
 mod control;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod report;
 mod start_marker;
 

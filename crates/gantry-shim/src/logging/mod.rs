@@ -5,6 +5,8 @@
 
 mod copy;
 mod file;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod journal;
 mod lines;
 mod source;

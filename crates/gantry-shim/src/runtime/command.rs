@@ -43,7 +43,8 @@ impl Running {
         inherited: Inherited,
     ) -> io::Result<Self> {
         let shim = rustix::process::getpid();
-        match sys::fork()? {
+        // SAFETY: the shim has one thread, in a fork of the resident parent as in a program of its own.
+        match unsafe { sys::fork() }? {
             Side::Parent(pid) => Ok(Self::Forked(pid)),
             Side::Child => {
                 let entered = sys::reset_child(shim, inherited)

@@ -128,6 +128,16 @@ fn bundle_of(state: &str) -> Option<PathBuf> {
     Some(objects.next()?.ok()?.bundle)
 }
 
+/// See [`crate::fuzzing`].
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzzing(state: &str) {
+    // Whatever a runtime prints after its answer changes nothing about that.
+    let bundle = bundle_of(state);
+    if bundle.is_some() {
+        assert_eq!(bundle, bundle_of(&format!("warning\n{state}{{")));
+    }
+}
+
 fn is_same_folder(one: &Path, other: &Path) -> bool {
     let identity = |path| rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino));
     one == other || matches!((identity(one), identity(other)), (Ok(a), Ok(b)) if a == b)

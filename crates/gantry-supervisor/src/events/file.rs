@@ -69,13 +69,16 @@ pub(super) struct Contents {
 
 /// Reads a log; one that is not there is empty.
 pub(super) fn read(path: &Path) -> io::Result<Contents> {
+    match File::open(path) {
+        Ok(file) => read_from(BufReader::new(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Contents::default()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads what stands in a log.
+pub(super) fn read_from(mut reader: impl BufRead) -> io::Result<Contents> {
     let mut contents = Contents::default();
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(contents),
-        Err(error) => return Err(error),
-    };
-    let mut reader = BufReader::new(file);
     let mut line = Vec::new();
     loop {
         line.clear();

@@ -369,6 +369,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_event_of_the_end_of_time_stops_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.log");
+        let line = |time| format!("{{\"id\":\"a\",\"type\":\"pause\",\"timestamp\":\"{time}\"}}\n");
+        let (last, beyond) = ("9999-12-31T23:59:59.999999998Z", "9999-12-31T23:59:59-12:00");
+        std::fs::write(&path, format!("{}{}torn", line(last), line(beyond))).unwrap();
+        let log = EventLog::open(&path, 500).unwrap();
+        for container in ["b", "c", "d"] {
+            log.append(event(container)).await;
+        }
+        log.settle().await;
+        let names: Vec<_> =
+            file::read(&path).unwrap().events.into_iter().map(|event| event.container).collect();
+        assert_eq!(names, ["a", "b", "c", "d"]);
+    }
+
+    #[tokio::test]
     async fn a_slow_subscriber_is_cut_off_and_told() {
         let (_folder, log) = opened(0);
         let mut slow = log.subscribe(None, false, None);

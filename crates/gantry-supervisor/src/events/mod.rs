@@ -5,6 +5,8 @@
 
 mod event;
 mod file;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod log;
 mod timestamp;
 

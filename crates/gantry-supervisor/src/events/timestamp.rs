@@ -10,26 +10,30 @@ use time::format_description::well_known::Rfc3339;
 pub struct Timestamp(i128);
 
 const NANOS: i128 = 1_000_000_000;
+/// The first and the last moment of the years 1 to 9999 in UTC: the wire and RFC 3339 have no others.
+const FIRST: i128 = -62_135_596_800 * NANOS;
+const LAST: i128 = 253_402_300_800 * NANOS - 1;
 
 impl Timestamp {
     /// Go's zero time, 0001-01-01T00:00:00Z: old clients send it for "no time given".
-    pub const GO_ZERO: Self = Self(-62_135_596_800 * NANOS);
+    pub const GO_ZERO: Self = Self(FIRST);
 
     /// The time now.
     #[must_use]
     pub fn now() -> Self {
         match SystemTime::now().duration_since(UNIX_EPOCH) {
-            Ok(since) => Self(since.as_nanos().try_into().unwrap_or(i128::MAX)),
-            Err(before) => Self(i128::try_from(before.duration().as_nanos()).map_or(i128::MIN, |n| -n)),
+            Ok(since) => Self(since.as_nanos().try_into().map_or(LAST, |nanos: i128| nanos.min(LAST))),
+            Err(before) => {
+                Self(i128::try_from(before.duration().as_nanos()).map_or(FIRST, |nanos| (-nanos).max(FIRST)))
+            }
         }
     }
 
     /// From the wire's two numbers; `None` outside of 0001-01-01 to 9999-12-31 or with nanoseconds that are none.
     #[must_use]
     pub fn from_parts(seconds: i64, nanos: i32) -> Option<Self> {
-        let valid =
-            (0..1_000_000_000).contains(&nanos) && (-62_135_596_800..253_402_300_800).contains(&seconds);
-        valid.then(|| Self(i128::from(seconds) * NANOS + i128::from(nanos)))
+        let time = i128::from(seconds) * NANOS + i128::from(nanos);
+        ((0..1_000_000_000).contains(&nanos) && (FIRST..=LAST).contains(&time)).then_some(Self(time))
     }
 
     /// Seconds and nanoseconds for the wire.
@@ -40,16 +44,18 @@ impl Timestamp {
         (seconds, nanos)
     }
 
-    /// The next possible time, so that "strictly after" can tell two events apart.
+    /// The next possible time, so that "strictly after" can tell two events apart. The last of all has none after it.
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
+        Self(self.0.saturating_add(1).min(LAST))
     }
 
-    /// Reads RFC 3339 with any offset and up to nine digits.
+    /// Reads RFC 3339 with any offset and up to nine digits; `None` for a time that in UTC is outside of the years 1 to
+    /// 9999, since it could not be written again.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        OffsetDateTime::parse(text, &Rfc3339).ok().map(|t| Self(t.unix_timestamp_nanos()))
+        let time = OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos();
+        (FIRST..=LAST).contains(&time).then_some(Self(time))
     }
 }
 
@@ -72,6 +78,20 @@ mod tests {
         assert_eq!(Timestamp::parse(&t.to_string()), Some(t));
         assert_eq!(Timestamp::parse("0001-01-01T00:00:00Z"), Some(Timestamp::GO_ZERO));
         assert_eq!(Timestamp::parse("yesterday"), None);
+    }
+
+    #[test]
+    fn what_is_read_can_be_written_and_so_can_the_next_one() {
+        for text in ["9999-12-31T23:59:59.999999999Z", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00-23:59"] {
+            let time = Timestamp::parse(text).unwrap();
+            for time in [time, time.next()] {
+                assert_eq!(Timestamp::parse(&time.to_string()), Some(time), "{text}");
+            }
+        }
+        // In UTC these are of the years 10000, 0 and -1.
+        for text in ["9999-12-31T23:59:59-00:01", "0001-01-01T00:00:00+00:01", "0000-01-01T00:00:00+00:01"] {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
     }
 
     #[test]

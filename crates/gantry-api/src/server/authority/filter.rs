@@ -17,6 +17,9 @@ const MAX_FRAME_BYTES: usize = 16 << 10;
 /// than a bomb.
 const MAX_BLOCK_BYTES: usize = 64 << 10;
 
+/// The size of a client's table (SETTINGS_HEADER_TABLE_SIZE): the server behind us does not offer another one.
+const TABLE_BYTES: usize = 4096;
+
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 0x1;
@@ -59,12 +62,15 @@ struct Block {
 
 impl Default for Filter {
     fn default() -> Self {
+        let mut decoder = Decoder::new();
+        // Without it the client's word alone would say how much is kept for it.
+        decoder.set_max_allowed_table_size(TABLE_BYTES);
         Self {
             input: Vec::new(),
             preface_left: PREFACE_BYTES,
             pass_left: 0,
             block: None,
-            decoder: Decoder::new(),
+            decoder,
             rewriting: false,
         }
     }
@@ -98,6 +104,9 @@ impl Filter {
                 | usize::from(self.input[1]) << 8
                 | usize::from(self.input[2]);
             let kind = self.input[3];
+            if self.block.is_some() && kind != CONTINUATION {
+                return Err(invalid("a header block is interrupted by another frame"));
+            }
             if !matches!(kind, HEADERS | CONTINUATION) {
                 self.pass_left = FRAME_HEADER_BYTES + length;
                 continue;
@@ -329,6 +338,30 @@ mod tests {
         for (block, path) in blocks.iter().zip(["/a", "/b"]) {
             assert_eq!(block[1], (":path".to_owned(), path.to_owned()));
             assert_eq!(block[2], (":authority".to_owned(), "localhost".to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_table_stays_as_small_as_the_server_has_it() {
+        // Dynamic table size updates (RFC 7541, section 6.3) to 4096 and to 1 MiB, before the first field.
+        for (update, allowed) in [(&[0x3f, 0xe1, 0x1f][..], true), (&[0x3f, 0xe1, 0xff, 0x3f], false)] {
+            let mut filter = Filter::default();
+            filter.push(&start(SOCKET), &mut Vec::new()).unwrap();
+            let block = [update, &first_request(SOCKET)].concat();
+            let pushed = filter.push(&frame(HEADERS, END_HEADERS, 3, &block), &mut Vec::new());
+            assert_eq!(pushed.is_ok(), allowed, "{pushed:?}");
+        }
+    }
+
+    #[test]
+    fn a_block_is_not_interrupted() {
+        // RFC 9113, section 6.10. Here what came first would be lost, or come later than what interrupts it.
+        for (kind, flags) in [(HEADERS, END_HEADERS), (0, 0), (4, 0)] {
+            let mut filter = Filter::default();
+            let bytes = [&start(SOCKET)[..], &frame(HEADERS, 0, 3, &[0x83]), &frame(kind, flags, 3, &[0x84])]
+                .concat();
+            let error = filter.push(&bytes, &mut Vec::new()).unwrap_err();
+            assert!(error.to_string().contains("interrupted"), "{error}");
         }
     }
 

@@ -7,6 +7,8 @@
 //! today's clients, are passed through untouched after their first header block.
 
 mod filter;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 
 use filter::{Filter, Next};
 use std::io;
