@@ -42,13 +42,15 @@ pub(crate) unsafe fn clone3(flags: i32, cgroup: Option<BorrowedFd<'_>>) -> io::R
     // SAFETY: args and pidfd outlive the call; without a stack the child continues on a copy of this one, as after fork, for
     // memory is not shared and there is one thread, which the caller vouches for.
     let result = unsafe { libc::syscall(libc::SYS_clone3, &args, size_of::<libc::clone_args>()) };
-    match i32::try_from(result).map(Pid::from_raw) {
-        Ok(Some(pid)) => {
+    match i32::try_from(result) {
+        Ok(0) => Ok(Cloned::Child),
+        // Not -1, which Pid would take, and which means every process when a signal is sent.
+        Ok(number) if number > 0 => {
+            let pid = Pid::from_raw(number).ok_or(Errno::SRCH)?;
             // SAFETY: the kernel has just put a new descriptor there that nobody else owns.
             let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
             Ok(Cloned::Parent { pid, pidfd })
         }
-        Ok(None) if result == 0 => Ok(Cloned::Child),
         _ => Err(io::Error::last_os_error()),
     }
 }
