@@ -2,6 +2,7 @@
 
 use crate::{Error, Result};
 use rustix::fs::{self, FileType, Mode, OFlags};
+use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, tee};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -39,16 +40,16 @@ pub fn open(path: &Path, access: OFlags) -> Result<OwnedFd> {
     Ok(fifo)
 }
 
-/// Whether anybody holds the FIFO open for writing: a non-blocking read tells end of file from "nothing yet".
-///
-/// Only for FIFOs into which nobody writes, such as `exit`.
+/// Whether anybody holds the FIFO open for writing, or what somebody has written is still in it. Nothing is taken out:
+/// what is in `exit` is a status that nobody else knows.
 ///
 /// # Errors
-/// As [`open`], or when reading fails.
+/// As [`open`], or when looking fails.
 pub fn has_writer(path: &Path) -> Result<bool> {
     let reader = open(path, OFlags::RDONLY)?;
-    let mut byte = [0_u8; 1];
-    match rustix::io::read(&reader, &mut byte) {
+    let (_read, copy) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| Error::io("pipe for", path, e))?;
+    // It tells end of file from "nothing yet" as a read would (tee(2)).
+    match tee(&reader, &copy, 1, SpliceFlags::NONBLOCK) {
         Ok(0) => Ok(false),
         Ok(_) | Err(rustix::io::Errno::AGAIN) => Ok(true),
         Err(error) => Err(Error::io("read", path, error)),
@@ -66,10 +67,15 @@ mod tests {
         make(&path, Mode::from(0o600)).unwrap();
         make(&path, Mode::from(0o600)).unwrap();
         assert!(!has_writer(&path).unwrap());
-        let _reader = open(&path, OFlags::RDONLY).unwrap();
+        let reader = open(&path, OFlags::RDONLY).unwrap();
         let writer = open(&path, OFlags::WRONLY).unwrap();
         assert!(has_writer(&path).unwrap());
+        rustix::io::write(&writer, b"43").unwrap();
+        assert!(has_writer(&path).unwrap());
         drop(writer);
+        assert!(has_writer(&path).unwrap(), "nobody has taken it yet");
+        let mut told = [0; 8];
+        assert_eq!(rustix::io::read(&reader, &mut told).unwrap(), 2, "and nothing of it was taken");
         assert!(!has_writer(&path).unwrap());
     }
 
