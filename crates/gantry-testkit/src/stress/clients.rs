@@ -17,8 +17,10 @@ use std::time::{Duration, Instant};
 const AT_ONCE: usize = 4;
 /// After which a container is ended for the sake of the next one.
 const LIFE: Duration = Duration::from_secs(6);
-/// After which a container whose client saw the daemon die, and which nobody knows, has never been.
-const NEVER_WAS: Duration = Duration::from_secs(10);
+/// After which it is asked for a container whose client saw the daemon die; and after which one that nobody knows has
+/// never been.
+const UNDECIDED: Duration = Duration::from_secs(1);
+const NEVER_WAS: Duration = Duration::from_secs(4);
 /// How long the ending of all containers may take.
 const END_LIMIT: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_millis(50);
@@ -98,6 +100,7 @@ impl Client {
             self.retire().await;
         }
         for left in &self.live {
+            // Whether the others were ever there is not known; what is there is ended with everything else.
             if left.certain {
                 let text = format!("{} does not end within {END_LIMIT:?}", left.id);
                 self.ledger.problem(Wrong::Lost, Some(&left.id), text);
@@ -114,7 +117,9 @@ impl Client {
             if self.ledger.is_over(&container.id) {
                 let container = self.live.swap_remove(at);
                 self.look_back(container).await;
-            } else if !container.certain && container.began.elapsed() > NEVER_WAS && !self.exists(at).await {
+            } else if !container.certain && container.began.elapsed() > UNDECIDED && self.exists(at).await {
+                self.live[at].certain = true;
+            } else if !self.live[at].certain && self.live[at].began.elapsed() > NEVER_WAS {
                 self.live.swap_remove(at).place.remove();
             } else {
                 at += 1;
@@ -125,8 +130,8 @@ impl Client {
     async fn exists(&mut self, at: usize) -> bool {
         let id = self.live[at].id.clone();
         match self.session.state(StateRequest { id }).await {
-            Outcome::Done(_) | Outcome::Lost(_) => true,
-            Outcome::Refused(_) => false,
+            Outcome::Done(_) => true,
+            Outcome::Refused(_) | Outcome::Lost(_) => false,
         }
     }
 
@@ -215,7 +220,11 @@ impl Client {
     }
 
     async fn operate(&mut self) {
-        let at = self.random.below(self.live.len());
+        let certain: Vec<usize> = (0..self.live.len()).filter(|at| self.live[*at].certain).collect();
+        if certain.is_empty() {
+            return;
+        }
+        let at = self.random.choose(&certain);
         if self.live[at].began.elapsed() > LIFE {
             return self.end(at).await;
         }

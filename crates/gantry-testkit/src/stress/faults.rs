@@ -2,7 +2,7 @@
 
 use super::counts::Counts;
 use super::ledger::{KILLED, Ledger, UNKNOWN, Wrong};
-use super::targets::{Target, Targets};
+use super::targets::{RuntimeTarget, Target, Targets};
 use super::world::World;
 use crate::{Process, Random};
 use gantry_api::client;
@@ -249,11 +249,15 @@ impl Injector {
                 thread::sleep(Duration::from_millis(2));
                 continue;
             }
-            let Target { process, container, name } = self.random.choose(&runtimes);
+            let RuntimeTarget { target, subcommand, is_payload } = self.random.choose(&runtimes);
+            let Target { process, container, name } = target;
             let counts = Arc::clone(&self.counts);
-            let _fault = counts.disturb(&format!("{} {name}", Fault::RuntimeKill.name()));
+            let _fault = counts.disturb(&format!("{} {subcommand}", Fault::RuntimeKill.name()));
             self.ledger
                 .harm(&container, &format!("the runtime {} is killed in {}", process.pid, process.command));
+            if is_payload {
+                self.ledger.may_end(&container, &name, KILLED, "it is killed before it runs");
+            }
             self.sleep(0, 15);
             process.signal(Signal::KILL);
             return;

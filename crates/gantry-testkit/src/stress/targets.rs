@@ -10,8 +10,18 @@ use std::path::{Path, PathBuf};
 pub(super) struct Target {
     pub(super) process: Process,
     pub(super) container: String,
-    /// The process in the container; a runtime's subcommand.
+    /// The process in the container.
     pub(super) name: String,
+}
+
+/// A runtime at work.
+#[derive(Clone, Debug)]
+pub(super) struct RuntimeTarget {
+    pub(super) target: Target,
+    pub(super) subcommand: String,
+    /// Whether it is no longer the runtime itself but what becomes the container's process: it is in the container's
+    /// namespace already.
+    pub(super) is_payload: bool,
 }
 
 pub(super) struct Targets {
@@ -53,12 +63,12 @@ impl Targets {
         all().filter_map(of_shim).collect()
     }
 
-    /// Each has the folder of its records among its arguments, and the container's id.
-    pub(super) fn runtimes(&self) -> Vec<Target> {
+    /// Each has the folder of its records among its arguments, and the container's id as the last one.
+    pub(super) fn runtimes(&self) -> Vec<RuntimeTarget> {
         all().filter_map(|pid| self.runtime(pid)).collect()
     }
 
-    fn runtime(&self, pid: i32) -> Option<Target> {
+    fn runtime(&self, pid: i32) -> Option<RuntimeTarget> {
         let arguments = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let arguments = String::from_utf8_lossy(&arguments).into_owned();
         if !arguments.contains(&self.root) || arguments.contains("gantryd") {
@@ -66,12 +76,17 @@ impl Targets {
         }
         let words: Vec<&str> = arguments.split('\0').filter(|word| !word.is_empty()).collect();
         let known = ["create", "start", "exec", "delete", "kill", "pause", "resume", "update", "state"];
-        let name = words.iter().find(|word| known.contains(*word))?;
-        let container = words.last()?;
-        Some(Target {
-            process: Process::of(pid)?,
-            container: (*container).to_owned(),
-            name: (*name).to_owned(),
-        })
+        let subcommand = (*words.iter().find(|word| known.contains(*word))?).to_owned();
+        let container = (*words.last()?).to_owned();
+        // Its log is in the folder of the process that it works for.
+        let folder =
+            words.iter().find_map(|word| Path::new(word).strip_prefix(self.state_dir.join(&container)).ok());
+        let name =
+            folder.and_then(|folder| folder.iter().next()).map(|name| name.to_string_lossy().into_owned());
+        let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let is_payload = namespace(&pid.to_string())? != namespace("self")?;
+        let process = Process::of(pid)?;
+        let target = Target { process, container, name: name.unwrap_or_else(|| "init".to_owned()) };
+        Some(RuntimeTarget { target, subcommand, is_payload })
     }
 }
