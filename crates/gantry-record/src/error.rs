@@ -67,6 +67,12 @@ impl Error {
     pub fn is_not_found(&self) -> bool {
         self.io_kind() == Some(io::ErrorKind::NotFound)
     }
+
+    /// Whether the disk, or somebody's share of it, is full: the same may succeed later.
+    #[must_use]
+    pub fn is_no_room(&self) -> bool {
+        matches!(self.io_kind(), Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    }
 }
 
 /// The kernel's reason as 0.2's clients know and match it: `no such file or directory`, `file exists`.

@@ -111,6 +111,8 @@ pub(crate) struct Actor {
     processes: BTreeMap<ProcessId, Box<Process>>,
     starting: HashMap<ProcessId, Vec<Command>>,
     tasks: JoinSet<Done>,
+    /// Found on disk: a daemon before this one may have told of an exit whose folder it could not move.
+    taken_up: bool,
     paused: bool,
     oom_killed: bool,
     /// What the kernel counts, where it does.
@@ -135,6 +137,7 @@ impl Actor {
             processes: BTreeMap::new(),
             starting: HashMap::new(),
             tasks: JoinSet::new(),
+            taken_up: false,
             paused: false,
             oom_killed: false,
             oom_count: None,
@@ -151,6 +154,7 @@ impl Actor {
 
     /// Takes up a container that was found on disk; from then on others see what it is doing.
     pub(crate) fn take_up(&mut self, processes: Vec<(Process, ExitWatch)>) {
+        self.taken_up = true;
         for (process, watch) in processes {
             if process.id.is_init() {
                 self.oom_killed = self.shared.log.has_oom_since_start(self.container.id().as_str());
