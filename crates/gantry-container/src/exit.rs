@@ -133,19 +133,18 @@ impl ExitWatch {
                 None
             });
             let status = match (recorded, told) {
-                (Some(status), _) => status,
-                (None, Some(status)) => {
+                (recorded, Some(told)) => {
                     let text = "the shim could not write the exit status and told it through the exit FIFO";
-                    self.warn(&text, &status);
-                    self.record(status);
-                    status
+                    self.warn(&text, &told);
+                    // A daemon after this one finds nothing in the FIFO any more.
+                    recorded.unwrap_or_else(|| self.recorded_as(told))
                 }
+                (Some(status), None) => status,
                 // Boxed: each process waits here all its life, and hardly any needs what follows.
                 (None, None) if !finishing && Box::pin(self.adopted()).await => continue,
                 (None, None) => {
                     let status = Box::pin(self.after_shim_death()).await;
-                    self.record(status);
-                    status
+                    self.recorded_as(status)
                 }
             };
             // Once: a successor that cannot finish either is not followed by another one.
@@ -158,10 +157,12 @@ impl ExitWatch {
         }
     }
 
-    fn record(&self, status: ExitStatus) {
+    /// Writes the status down, and hands it back.
+    fn recorded_as(&self, status: ExitStatus) -> ExitStatus {
         if let Err(error) = self.dir.write_exit_status(status) {
             self.warn(&"the exit status cannot be written down", &error);
         }
+        status
     }
 
     /// Whether the shim was killed after the process's end but before it had done all that follows: the rest of the logs,

@@ -61,6 +61,8 @@ pub mod name {
     pub const START_TIME: &str = "starttime";
     /// [`ExitStatus`](crate::ExitStatus) as decimal text.
     pub const EXIT_STATUS: &str = "exitStatus";
+    /// Symbolic link to nothing, whose target is the exit status, there since `exitStatus` could not be written.
+    pub const EXIT_STATUS_LINK: &str = "exitStatus.link";
     /// The shim's log ([`crate::log`]).
     pub const SHIM_LOG: &str = "shim-log.json";
     /// The runtime's log ([`crate::log`]).
@@ -297,6 +299,12 @@ mod tests {
         std::fs::write(dir.file(name::PID), "12").unwrap();
         dir.write_exit_status(ExitStatus::KILLED).unwrap();
         assert_eq!((dir.pid().unwrap(), dir.exit_status().unwrap()), (Some(12), Some(ExitStatus::KILLED)));
+        // As on a full disk: nothing can be put into the place.
+        std::fs::remove_file(dir.file(name::EXIT_STATUS)).unwrap();
+        std::fs::create_dir_all(dir.file(name::EXIT_STATUS).join("x")).unwrap();
+        dir.write_exit_status(ExitStatus::KILLED).unwrap_err();
+        std::fs::remove_dir_all(dir.file(name::EXIT_STATUS)).unwrap();
+        assert_eq!(dir.exit_status().unwrap(), Some(ExitStatus::KILLED));
         for broken in ["", "-4", "0", "x"] {
             std::fs::write(dir.file(name::PID), broken).unwrap();
             assert!(matches!(dir.pid(), Err(Error::Damaged { .. })), "{broken:?}");

@@ -92,15 +92,24 @@ impl ProcessDir {
     /// [`Error::Io`] when the file cannot be read.
     pub fn exit_status(&self) -> Result<Option<ExitStatus>> {
         let text = atomic::read_optional(&self.file(name::EXIT_STATUS))?;
-        Ok(text.and_then(|t| ExitStatus::parse(&String::from_utf8_lossy(&t))))
+        let status = text.and_then(|t| ExitStatus::parse(&String::from_utf8_lossy(&t)));
+        Ok(status.or_else(|| {
+            let target = fs::readlink(self.file(name::EXIT_STATUS_LINK), Vec::new()).ok()?;
+            ExitStatus::parse(target.to_str().ok()?)
+        }))
     }
 
-    /// Writes down how the process ended.
+    /// Writes down how the process ended. On a full disk [`name::EXIT_STATUS_LINK`] has it after the error, if at all
+    /// possible: the target of a short link is in the inode and takes no room.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be written.
     pub fn write_exit_status(&self, status: ExitStatus) -> Result<()> {
-        atomic::write(&self.file(name::EXIT_STATUS), status.to_string().as_bytes(), FILE_MODE)
+        let path = self.file(name::EXIT_STATUS);
+        atomic::write(&path, status.to_string().as_bytes(), FILE_MODE).inspect_err(|_| {
+            // Best effort: the error that matters is the one being returned.
+            let _ = fs::symlinkat(status.to_string(), fs::CWD, self.file(name::EXIT_STATUS_LINK));
+        })
     }
 
     /// What the process had used at its end, if the shim could read it. A figure of no consequence: damage is as
