@@ -14,7 +14,7 @@ use crate::runtime;
 use crate::shim::{Adopt, Shim};
 use gantry_oci::Runtime;
 use gantry_record::layout::name;
-use gantry_record::{ContainerId, ExitStatus, ProcessDir, ProcessId, ProcessRecord};
+use gantry_record::{ContainerId, ExitStatus, ProcessDir, ProcessId, ProcessRecord, failpoint};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -128,6 +128,7 @@ impl ExitWatch {
         let mut finishing = false;
         loop {
             let told = self.hang_up().await;
+            failpoint::of(&self.process, "hung-up");
             let recorded = self.dir.exit_status().unwrap_or_else(|error| {
                 self.warn(&"the exit status cannot be read", &error);
                 None
@@ -144,6 +145,7 @@ impl ExitWatch {
                 (None, None) if !finishing && Box::pin(self.adopted()).await => continue,
                 (None, None) => {
                     let status = Box::pin(self.after_shim_death()).await;
+                    failpoint::of(&self.process, "status-found");
                     self.record(status);
                     status
                 }
@@ -162,6 +164,7 @@ impl ExitWatch {
         if let Err(error) = self.dir.write_exit_status(status) {
             self.warn(&"the exit status cannot be written down", &error);
         }
+        failpoint::of(&self.process, "status-recorded");
     }
 
     /// Whether the shim was killed after the process's end but before it had done all that follows: the rest of the logs,
@@ -246,6 +249,7 @@ impl ExitWatch {
             &self.dir,
             Some(adopt),
         )?;
+        failpoint::of(&self.process, "successor-spawned");
         match tokio::time::timeout(SUCCESSOR_LIMIT, shim.created(&self.dir)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(error),
@@ -254,6 +258,7 @@ impl ExitWatch {
                 return Err(Error::StartTimeout(SUCCESSOR_LIMIT));
             }
         }
+        failpoint::of(&self.process, "adopted");
         self.shim = shim.into_child();
         Ok(())
     }
@@ -317,6 +322,7 @@ impl ExitWatch {
         if let Err(error) = self.identity.signal(libc::SIGKILL) {
             self.warn(&"the orphan cannot be killed", &error);
         }
+        failpoint::of(&self.process, "orphan-killed");
         if self.identity.ended_within(KILL_LIMIT).await {
             return;
         }

@@ -5,7 +5,7 @@ use crate::process::Identity;
 use crate::resident::{Forked, Resident};
 use crate::restore;
 use gantry_record::layout::name;
-use gantry_record::{ContainerId, ProcessDir, log, ready};
+use gantry_record::{ContainerId, ProcessDir, failpoint, log, ready};
 use rustix::fs::inotify;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -77,6 +77,7 @@ impl Shim {
     async fn fork(order: &Order) -> Result<Option<Self>> {
         let Some(resident) = &order.resident else { return Ok(None) };
         let failed = |source: io::Error| Error::ShimSpawn { shim: order.shim.clone(), source };
+        failpoint::io("daemon::shim::fork").map_err(|e| failed(e.into()))?;
         let (ready_read, ready_write) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
         let shim = gantry_record::resident::Shim {
@@ -107,6 +108,7 @@ impl Shim {
         adopt: Option<Adopt>,
     ) -> Result<Self> {
         let failed = |source: io::Error| Error::ShimSpawn { shim: shim.to_owned(), source };
+        failpoint::io("daemon::shim::spawn").map_err(|e| failed(e.into()))?;
         let (ready_read, ready_write) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
         let folder = if adopt.is_some() { None } else { Some(watch_folder(dir).map_err(failed)?) };

@@ -5,6 +5,7 @@
 //! nothing any more.
 
 use crate::events::Timestamp;
+use gantry_record::failpoint;
 use gantry_record::{ContainerId, Error, Result, StateDir, atomic, layout};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -176,8 +177,12 @@ impl Records {
         }
         let mut options = std::fs::OpenOptions::new();
         options.append(true).create(true).mode(layout::FILE_MODE.bits());
+        failpoint::io("daemon::ended-log::open").map_err(|e| Error::io("open", &self.path, e))?;
         let mut file = options.open(&self.path).map_err(|e| Error::io("open", &self.path, e))?;
-        file.write_all(&[line, b"\n"].concat()).map_err(|e| Error::io("write", &self.path, e))
+        failpoint::io("daemon::ended-log::write").map_err(|e| Error::io("write", &self.path, e))?;
+        file.write_all(&[line, b"\n"].concat()).map_err(|e| Error::io("write", &self.path, e))?;
+        failpoint::at("daemon::ended-log::written");
+        Ok(())
     }
 }
 

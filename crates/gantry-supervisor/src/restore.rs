@@ -6,6 +6,7 @@ use crate::supervisor::Shared;
 use crate::tombstone;
 use gantry_container::{Container, restore};
 use gantry_oci::Runtime;
+use gantry_record::failpoint;
 use gantry_record::{ContainerId, ProcessId, layout};
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tracing::{error, info, warn};
 /// runtime commands.
 pub(crate) async fn all(shared: &Arc<Shared>) {
     tombstone::finish_all(&shared.settings.state, &shared.log).await;
+    failpoint::at("daemon::restore::tombstones-finished");
     let (ids, strangers) = match shared.settings.state.containers() {
         Ok(found) => found,
         Err(error) => {
@@ -26,6 +28,7 @@ pub(crate) async fn all(shared: &Arc<Shared>) {
     for path in strangers {
         warn!(path = %path.display(), "a folder in the state dir is no container's; leaving it alone");
     }
+    failpoint::at("daemon::restore::listed");
     let mut tasks = JoinSet::new();
     for id in ids {
         let shared = Arc::clone(shared);
@@ -42,6 +45,7 @@ async fn one(shared: &Arc<Shared>, id: ContainerId) {
             return;
         }
     };
+    failpoint::at("daemon::restore::loaded");
     let mut processes = Vec::new();
     for process in container.dir().processes().unwrap_or_default() {
         let was_reported = |identity: &_| {
@@ -67,10 +71,12 @@ async fn one(shared: &Arc<Shared>, id: ContainerId) {
         return;
     }
     info!(container = %id, processes = processes.len(), "restored");
+    failpoint::at("daemon::restore::looked-at");
     let mut actor = shared.enlist(container);
     // Before anybody may ask.
     actor.take_up(processes);
     actor.restored();
+    failpoint::at("daemon::restore::enlisted");
 }
 
 async fn remove(container: &Container) {
@@ -78,6 +84,7 @@ async fn remove(container: &Container) {
     if let Err(error) = container.delete_from_runtime().await {
         warn!(container = %container.id(), %error, "the runtime cannot delete the container");
     }
+    failpoint::at("daemon::restore::never-started-deleted");
     if let Err(error) = container.dir().remove() {
         warn!(container = %container.id(), %error, "its folder cannot be removed");
     }

@@ -32,6 +32,7 @@ pub use process::ProcessDir;
 
 use crate::atomic;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::records::ContainerRecord;
 use crate::{ContainerId, ProcessId};
 use rustix::fs::Mode;
@@ -83,6 +84,7 @@ pub mod name {
 }
 
 fn make_folder(path: &Path) -> Result<()> {
+    failpoint::io("daemon::folder::make").map_err(|e| Error::io("mkdir", path, e))?;
     rustix::fs::mkdir(path, FOLDER_MODE).map_err(|e| Error::io("mkdir", path, e))
 }
 
@@ -203,6 +205,7 @@ impl ContainerDir {
     /// [`Error::Io`] with kind `AlreadyExists` when the id is in use, or what failed.
     pub fn create(&self, record: &ContainerRecord) -> Result<()> {
         make_folder(&self.0)?;
+        failpoint::at("daemon::container::folder-made");
         atomic::write(&self.state(), &record.to_json(), FILE_MODE).inspect_err(|_| {
             let _ = self.remove();
         })
@@ -246,6 +249,7 @@ impl ContainerDir {
         for process in self.processes().unwrap_or_default() {
             self.process(&process).remove()?;
         }
+        failpoint::at("daemon::container::processes-removed");
         remove_folder(&self.0)
     }
 

@@ -16,6 +16,7 @@ use crate::traces::Tracing;
 use crate::view::{ContainerView, ProcessView, Status};
 use gantry_container::cgroup::{OomCount, OomWatch};
 use gantry_container::{Checkpoint, Container, ExecSpec, ExitWatch, Process, Resources, start};
+use gantry_record::failpoint;
 use gantry_record::{ExitStatus, ProcessId, ProcessRecord};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
@@ -228,7 +229,9 @@ impl Actor {
                 let result = match action {
                     ContainerAction::SetPaused(paused) => self.set_paused(paused).await,
                     ContainerAction::Update(resources) => {
-                        self.container.update(&resources).await.map_err(Error::from)
+                        let updated = self.container.update(&resources).await.map_err(Error::from);
+                        failpoint::at("daemon::update::done");
+                        updated
                     }
                     ContainerAction::Checkpoint { folder, checkpoint } => {
                         self.container.checkpoint(&folder, &checkpoint).await.map_err(Error::from)
@@ -277,6 +280,7 @@ impl Actor {
             self.container.resume().await?;
             EventKind::Resume
         };
+        failpoint::at("daemon::pause::done");
         self.paused = paused;
         self.publish_view();
         self.shared.log.append(Event::of_container(kind, self.container.id().as_str())).await;

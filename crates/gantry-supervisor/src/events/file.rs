@@ -2,6 +2,7 @@
 //! `startTime` added to starts and exits.
 
 use super::{Event, EventKind, ProcessKey, Timestamp};
+use gantry_record::failpoint;
 use gantry_record::layout::FILE_MODE;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -124,22 +125,33 @@ impl LogFile {
 
     /// Appends whole lines.
     pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.file.write_all(lines)
+        failpoint::io("daemon::event-log::write")?;
+        self.file.write_all(lines)?;
+        failpoint::at("daemon::event-log::written");
+        Ok(())
     }
 
     /// Returns once the disk has what was appended.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        failpoint::io("daemon::event-log::sync")?;
+        self.file.sync_data()?;
+        failpoint::at("daemon::event-log::synced");
+        Ok(())
     }
 
     /// Replaces the log by these events: written beside it, synced, renamed.
     pub(super) fn rewrite<'a>(&mut self, events: impl Iterator<Item = &'a Event>) -> io::Result<()> {
         let temporary = self.path.with_extension("log.new");
+        failpoint::io("daemon::event-log::rewrite-open")?;
         let mut file = open(&temporary, true)?;
         let lines: Vec<u8> = events.flat_map(encode).collect();
+        failpoint::io("daemon::event-log::rewrite-write")?;
         file.write_all(&lines)?;
+        failpoint::io("daemon::event-log::rewrite-sync")?;
         file.sync_data()?;
+        failpoint::io("daemon::event-log::rewrite-rename")?;
         std::fs::rename(&temporary, &self.path)?;
+        failpoint::at("daemon::event-log::rewrite-renamed");
         if let Some(folder) = self.path.parent() {
             File::open(folder)?.sync_all()?;
         }

@@ -41,7 +41,6 @@ mod engine_adopt_029;
 mod engine_checkpoint;
 mod engine_consoles;
 mod engine_containers;
-mod engine_failpoints;
 mod engine_processes;
 mod engine_random;
 mod engine_resident;
