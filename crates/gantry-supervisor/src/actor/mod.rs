@@ -273,18 +273,27 @@ impl Actor {
     }
 
     async fn set_paused(&mut self, paused: bool) -> Result<()> {
-        let kind = if paused {
-            self.container.pause().await?;
-            EventKind::Pause
+        let (kind, result) = if paused {
+            (EventKind::Pause, self.container.pause().await)
         } else {
-            self.container.resume().await?;
-            EventKind::Resume
+            (EventKind::Resume, self.container.resume().await)
         };
         failpoint::at("daemon::pause::done");
-        self.paused = paused;
+        let was_paused = self.paused;
+        self.paused = if result.is_ok() { paused } else { self.is_frozen() };
         self.publish_view();
+        // A runtime that was killed half-way may have done what it was to do.
+        if self.paused != paused || was_paused == paused {
+            result?;
+        }
         self.shared.log.append(Event::of_container(kind, self.container.id().as_str())).await;
         Ok(())
+    }
+
+    /// What the kernel says, whatever a runtime did.
+    fn is_frozen(&self) -> bool {
+        let init = self.processes.get(&ProcessId::init());
+        init.is_some_and(|init| self.shared.settings.cgroups.is_frozen(init.identity.pid))
     }
 
     // === what tasks bring ===
