@@ -21,6 +21,9 @@ use tokio::process::Child;
 /// How long a shim that was killed, or has closed its ready pipe without a word, may take to be gone.
 const DEATH_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long the word of a shim that was forked may take when its ready pipe says that it was there.
+const UNHEARD_LIMIT: Duration = Duration::from_secs(1);
+
 /// A shim that is new.
 #[derive(Debug)]
 pub struct Shim {
@@ -87,9 +90,14 @@ impl Shim {
             built_in: resident.is(&order.runtime),
             folder: order.dir.path().to_owned(),
         };
-        let Some(Forked { pid, pidfd }) = resident.shim(shim, &ready_write).await else { return Ok(None) };
-        let pidfd = crate::sys::watch(pidfd).map_err(failed)?;
         let ready = pipe::Receiver::from_owned_fd(ready_read).map_err(failed)?;
+        let forked = tokio::select! {
+            biased;
+            forked = resident.shim(shim, ready_write) => forked,
+            () = died_unheard(&ready) => None,
+        };
+        let Some(Forked { pid, pidfd }) = forked else { return Ok(None) };
+        let pidfd = crate::sys::watch(pidfd).map_err(failed)?;
         Ok(Some(Self { origin: Origin::Forked { pid, pidfd }, ready, folder: None, times: None }))
     }
 
@@ -220,6 +228,14 @@ impl Shim {
             Origin::Forked { .. } => None,
         }
     }
+}
+
+/// Waits until whoever was to become a shim has died without saying who it is, as nobody else does: then its end of the pipe
+/// is closed, and what it said before would be here soon.
+async fn died_unheard(ready: &pipe::Receiver) {
+    // It is readable when a shim has said hello, too, and then it has said before who it is.
+    let _ = ready.readable().await;
+    tokio::time::sleep(UNHEARD_LIMIT).await;
 }
 
 /// Waits until the runtime that `shim` runs has made the process of `dir` or given up, or `limit` has passed. A runtime
