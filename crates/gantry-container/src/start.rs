@@ -125,13 +125,14 @@ impl Attempt<'_> {
         self.done("identified", "identify the process");
         // Before it runs, so that not even its first allocation is missed.
         let oom = self.id.is_init().then(|| watch_oom(container, pid)).flatten();
+        // Nor its first output, if the shim dies: from here on there is a second holder of its streams.
+        let shim = || self.shim.as_ref().and_then(Shim::pid);
+        let adoption = Adoption::of(container, &self.record, &self.dir, shim);
         if self.id.is_init() && self.record.checkpoint.is_empty() {
             failpoint::at("daemon::init::watched");
             self.unblock_init().await?;
         }
         self.done("running", RUNTIME_START);
-        let shim = || self.shim.as_ref().and_then(Shim::pid);
-        let adoption = Adoption::of(container, &self.record, &self.dir, shim);
         let process = Process {
             container: container.id().clone(),
             id: self.id.clone(),
@@ -228,7 +229,7 @@ impl Attempt<'_> {
     }
 }
 
-/// A step at which tests stop the daemon; nothing in builds without the feature `failpoints`.
+/// A failpoint of a process ([`gantry_record::failpoint`]).
 pub fn step(process: &ProcessId, name: &str) {
     failpoint::of(process, name);
 }
