@@ -208,8 +208,8 @@ pub(super) fn fits(scenario: Scenario, seen: &Seen, outcome: Outcome) -> bool {
         }
         Scenario::RestartUntold => outcome == Outcome::Ended(ASKED),
         Scenario::RestartEnded | Scenario::ExitUntold => matches!(outcome, Outcome::Ended(_)),
-        Scenario::ExecExit => !told || matches!(outcome, Outcome::ExecEnded(_)),
-        Scenario::ShimDeath => outcome == Outcome::Ended(KILLED),
+        Scenario::ExecExit | Scenario::AdoptedExecExit => !told || matches!(outcome, Outcome::ExecEnded(_)),
+        Scenario::ShimDeath | Scenario::ForcedAway => outcome == Outcome::Ended(KILLED),
         Scenario::ExecShimDeath => outcome == Outcome::ExecEnded(KILLED),
         Scenario::AdoptedInit | Scenario::AdoptedExec => outcome == Outcome::Works,
         _ => outcome != Outcome::Gone,

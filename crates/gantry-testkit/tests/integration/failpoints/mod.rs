@@ -53,8 +53,9 @@ fn daemon_killed_builtin() {
 
 #[test]
 fn daemon_killed_runc() {
-    let usual = [Scenario::Start, Scenario::Exec, Scenario::Exit, Scenario::ExecExit];
-    go_through(Runtime::Runc, Fault::Kill, |row| row.is_about("daemon") && usual.contains(&row.scenario));
+    // Shims are executed there.
+    let is_wanted = |row: &Row| row.is_about("daemon") && row.point != "daemon::shim::fork";
+    go_through(Runtime::Runc, Fault::Kill, |row| is_wanted(row) && row.scenario.is_plain());
 }
 
 #[test]
@@ -69,8 +70,7 @@ fn shim_killed_builtin() {
 
 #[test]
 fn shim_killed_runc() {
-    let usual = [Scenario::Start, Scenario::Exit];
-    go_through(Runtime::Runc, Fault::Kill, |row| row.is_about("shim") && usual.contains(&row.scenario));
+    go_through(Runtime::Runc, Fault::Kill, |row| row.is_about("shim") && row.scenario.is_plain());
 }
 
 #[test]

@@ -48,6 +48,10 @@ pub(super) enum Scenario {
     AdoptedExec,
     /// An init is asked to end, and another shim finishes what one that dies leaves.
     AdoptedExit,
+    /// The same with an exec.
+    AdoptedExecExit,
+    /// Somebody has the runtime delete a container that runs.
+    ForcedAway,
     /// A container's shims are replaced.
     Upgrade,
     /// The event log becomes so long that it is written anew.
@@ -87,10 +91,15 @@ impl Scenario {
     /// The daemon that it needs.
     pub(super) fn mode(self) -> Mode {
         match self {
-            Logging | AdoptedInit | AdoptedExec | AdoptedExit => Mode::Adopt,
+            Logging | AdoptedInit | AdoptedExec | AdoptedExit | AdoptedExecExit => Mode::Adopt,
             LongLog => Mode::ShortLog,
             _ => Mode::Usual,
         }
+    }
+
+    /// Whether it is nothing but a start or an end.
+    pub(super) fn is_plain(self) -> bool {
+        matches!(self, Start | Exec | Exit | ExecExit)
     }
 
     /// Whether the point is reached by a daemon, or what it makes, that is just starting.
@@ -140,7 +149,7 @@ impl Scenario {
             }
             Exit | AdoptedExit => ask_to_end(world, arm, Payload::Waits),
             ExitOfMany => ask_to_end(world, arm, Payload::SharesPids),
-            ExecExit => {
+            ExecExit | AdoptedExecExit => {
                 let (api, id, _) = running(world);
                 wait_until_it_listens(api.add_process(waiting_exec(&id, "e1")).unwrap());
                 arm(world);
@@ -187,6 +196,12 @@ impl Scenario {
                     _ => None,
                 };
                 Seen { id, ends, exec: true, ..Seen::default() }
+            }
+            ForcedAway => {
+                let (_, id, _) = running(world);
+                arm(world);
+                world.delete_by_hand(&id);
+                Seen { id, ends: Some(("init", KILLED)), ..Seen::default() }
             }
             Upgrade => {
                 let (api, id, _) = running(world);

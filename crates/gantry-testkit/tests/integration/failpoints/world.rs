@@ -1,11 +1,13 @@
 //! What one worker has: a daemon with failpoints, a container that nothing must ever happen to, and bundles to try things on.
 
 use crate::support::{Api, KILLED, SIGKILL, SOON, exec_request, host_process};
+use gantry_record::failpoint::VARIABLE;
 use gantry_testkit::{
-    Bundle, Daemon, DaemonOptions, Failpoints, Leaks, Process, Runtime, StdioFifos, wait_until,
+    Bundle, Daemon, DaemonOptions, Failpoints, Leaks, Process, Runtime, StdioFifos, finish, wait_until,
 };
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
 
 /// What differs between daemons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +57,8 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(runtime: Runtime, mode: Mode) -> Self {
         let options = DaemonOptions::new(runtime).failpoints();
+        // Shims are forked with one runtime and executed with the other.
+        let options = if runtime == Runtime::BuiltIn { options } else { options.arg("--shim-start=exec") };
         let options = match mode {
             Mode::Usual => options,
             Mode::Adopt => options.arg("--on-shim-death=adopt"),
@@ -118,6 +122,16 @@ impl World {
         let mut events = api.events();
         api.add_process(exec_request(id, "look", &["sh", "-c", "exit 4"])).expect("an exec in the bystander");
         assert_eq!(events.exit_of(id, "look"), 4);
+    }
+
+    /// Runs the built-in runtime's `delete --force`, as a person would.
+    pub(super) fn delete_by_hand(&self, id: &str) {
+        let mut delete = Command::new(self.daemon.binaries().runtime());
+        delete
+            .arg(format!("--root={}", self.daemon.runtime_root().display()))
+            .args(["delete", "--force", id]);
+        // It is killed, most often.
+        let _ = finish(delete.env(VARIABLE, self.points.folder()), SOON);
     }
 
     pub(super) fn bystander_pid(&self) -> i32 {
