@@ -33,6 +33,10 @@ const MAX_SUCCESSORS: u32 = 100;
 /// How long whoever adopted an orphan may take to reap it. Many a pid 1 only looks every other second.
 const REAP_LIMIT: Duration = Duration::from_secs(10);
 
+/// How often a status is read that cannot be read just now, and the pause in between.
+const READ_ATTEMPTS: u32 = 10;
+const READ_PAUSE: Duration = Duration::from_millis(200);
+
 /// The right to wait for one process's end.
 #[derive(Debug)]
 pub struct ExitWatch {
@@ -129,10 +133,7 @@ impl ExitWatch {
         loop {
             let told = self.hang_up().await;
             failpoint::of(&self.process, "hung-up");
-            let recorded = self.dir.exit_status().unwrap_or_else(|error| {
-                self.warn(&"the exit status cannot be read", &error);
-                None
-            });
+            let recorded = self.recorded().await;
             let status = match (recorded, told) {
                 (Some(status), _) => status,
                 (None, Some(status)) => {
@@ -157,6 +158,24 @@ impl ExitWatch {
                 return status;
             }
             finishing = true;
+        }
+    }
+
+    /// The status that was written down. It stands there for good, so what keeps it from being read for a moment is waited for.
+    async fn recorded(&self) -> Option<ExitStatus> {
+        let mut attempts = READ_ATTEMPTS;
+        loop {
+            attempts -= 1;
+            match self.dir.exit_status() {
+                Ok(status) => return status,
+                Err(error) if error.is_of_the_moment() && attempts > 0 => {
+                    tokio::time::sleep(READ_PAUSE).await;
+                }
+                Err(error) => {
+                    self.warn(&"the exit status cannot be read", &error);
+                    return None;
+                }
+            }
         }
     }
 

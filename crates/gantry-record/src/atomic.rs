@@ -52,6 +52,7 @@ fn write_then_rename(temporary: &Path, path: &Path, contents: &[u8], mode: Mode)
 /// # Errors
 /// [`Error::Io`] when it cannot be opened or read, [`Error::Damaged`] when it is something else or too large.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
+    failpoint::record(path, "read").map_err(|e| Error::io("read", path, e))?;
     // NONBLOCK: somebody may have put a FIFO there, and opening must not wait for its writer.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let handle = fs::open(path, flags, Mode::empty()).map_err(|e| Error::io("open", path, e))?;

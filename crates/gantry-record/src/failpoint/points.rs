@@ -31,7 +31,9 @@ pub fn points() -> Vec<Point> {
         let steps = [("open", Kind::Io), ("write", Kind::Io), ("rename", Kind::Io), ("renamed", Kind::Step)];
         steps.map(|(step, kind)| point(format!("{process}::record::{file}::{step}"), kind))
     });
-    steps.chain(operations).chain(life).chain(records).collect()
+    let reads =
+        READS.iter().map(|(process, file)| point(format!("{process}::record::{file}::read"), Kind::Io));
+    steps.chain(operations).chain(life).chain(records).chain(reads).collect()
 }
 
 /// Records by the process that writes them ([`super::record`]).
@@ -46,6 +48,21 @@ const RECORDS: &[(&str, &str)] = &[
     ("shim", "usage"),
     ("shim", "exitStatus"),
     ("shim", "deleted"),
+];
+
+/// Records by a process that reads them.
+const READS: &[(&str, &str)] = &[
+    ("daemon", "state.json"),
+    ("daemon", "process.json"),
+    ("daemon", "pid"),
+    ("daemon", "starttime"),
+    ("daemon", "exitStatus"),
+    ("daemon", "usage"),
+    ("daemon", "ended.log"),
+    ("shim", "process.json"),
+    ("shim", "pid"),
+    ("shim", "starttime"),
+    ("shim", "exitStatus"),
 ];
 
 /// Points of a process's life that init and execs have alike ([`super::of`]).
@@ -227,6 +244,8 @@ const STEPS: &[&str] = &[
 
 /// Points before an operation that can fail ([`super::io`]).
 const OPERATIONS: &[&str] = &[
+    "daemon::container::list",
+    "daemon::restore::list",
     "daemon::control::write",
     "daemon::ended-log::open",
     "daemon::ended-log::write",

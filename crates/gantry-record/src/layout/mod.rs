@@ -135,6 +135,7 @@ impl StateDir {
     /// # Errors
     /// [`Error::Io`] when the folder cannot be read.
     pub fn containers(&self) -> Result<(Vec<ContainerId>, Vec<PathBuf>)> {
+        failpoint::io("daemon::restore::list").map_err(|e| Error::io("open", &self.0, e))?;
         let mut ids = Vec::new();
         let mut strangers = Vec::new();
         for (name, path) in folders(&self.0)? {
@@ -234,6 +235,7 @@ impl ContainerDir {
     /// # Errors
     /// [`Error::Io`] when the folder cannot be read.
     pub fn processes(&self) -> Result<Vec<ProcessId>> {
+        failpoint::io("daemon::container::list").map_err(|e| Error::io("open", &self.0, e))?;
         let mut ids: Vec<ProcessId> =
             folders(&self.0)?.iter().filter_map(|(name, _)| ProcessId::new(name).ok()).collect();
         ids.sort_by_key(|id| (id.is_init(), id.clone()));
