@@ -9,10 +9,11 @@ mod world;
 
 use crate::support::{SOON, shown};
 use gantry_record::failpoint::{Kind, points};
-use gantry_testkit::Runtime;
+use gantry_testkit::{Runtime, wait_until};
 use judge::{Outcome, Truth, assert_a_restart_changes_nothing, fits, judge, newest};
 use scenario::Scenario;
 use std::collections::BTreeSet;
+use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::thread;
@@ -80,7 +81,8 @@ fn runtime_killed() {
 
 #[test]
 fn an_operation_fails_for_want_of_space() {
-    go_through(Runtime::BuiltIn, NO_SPACE, |row| row.kind == Kind::Io);
+    let reads = |row: &Row| row.point.ends_with("::read") || row.point.ends_with("::list");
+    go_through(Runtime::BuiltIn, NO_SPACE, |row| row.kind == Kind::Io && !reads(row));
 }
 
 #[test]
@@ -108,6 +110,27 @@ fn a_status_that_cannot_be_written_is_not_lost() {
         assert_eq!(judge(&mut world, &seen, since, &truth), Outcome::Ended(world::ASKED));
         world.close();
     }
+}
+
+/// It is not ended for what is no fault of its own.
+#[test]
+fn what_cannot_be_read_for_long_is_left_alone() {
+    let unreadable =
+        ["daemon::record::state.json::read", "daemon::container::list", "daemon::record::pid::read"];
+    let mut world = World::new(Runtime::BuiltIn, Mode::Usual);
+    for point in unreadable {
+        let since = newest(&world.api());
+        let arm = |world: &World| world.points.arm(point, "error EIO always");
+        let seen = Scenario::Restart.play(&mut world, &arm);
+        wait_for_restart(&mut world, Fault::Kill, point);
+        assert_eq!(world.api().find(&seen.id), None, "{point}");
+        assert!(world.points.has_fired(point));
+        world.points.disarm(point);
+        world.daemon.restart();
+        let truth = Truth { may_be_killed: false, may_be_unknown: false };
+        assert_eq!(judge(&mut world, &seen, since, &truth), Outcome::Works, "{point}");
+    }
+    world.close();
 }
 
 #[test]
@@ -283,12 +306,16 @@ fn try_row(world: &mut World, row: &Row, fault: Fault) -> String {
     told(fault, &seen, outcome)
 }
 
-/// A daemon that is just starting refuses to where it cannot go on, and is there after all the next time.
+/// Waits for a daemon that is just starting. Where it cannot go on, it ends, and is there after all the next time.
 fn wait_for_restart(world: &mut World, fault: Fault, point: &str) {
-    if matches!(fault, Fault::Fail(..)) && point.starts_with("daemon::open::") {
+    if matches!(fault, Fault::Fail(..)) && table::NEEDED_AT_ONCE.contains(&point) {
         assert!(!world.daemon.wait_for_death().success());
+        world.daemon.restart();
     }
-    world.daemon.restart();
+    let socket = world.daemon.socket();
+    wait_until("somebody who listens", SOON, || UnixStream::connect(&socket).is_ok());
+    // Answered when all is restored.
+    world.api().state("").unwrap();
 }
 
 fn told(fault: Fault, seen: &scenario::Seen, outcome: Outcome) -> String {

@@ -18,6 +18,9 @@ pub(super) struct Row {
 /// Points that no row reaches, and why.
 pub(super) const LEFT_OUT: &[(&str, &str)] = &[];
 
+/// Operations without which a daemon does not start.
+pub(super) const NEEDED_AT_ONCE: &[&str] = &["daemon::open::lock-open", "daemon::record::ended.log::read"];
+
 /// Points that are passed so late that nothing comes to harm.
 pub(super) const DELAYED: &[&str] = &[
     "daemon::init::created",
@@ -134,7 +137,8 @@ const TABLE: &[(Scenario, &[&str])] = &[
         "runtime::init::devices", "runtime::init::hooks-run", "runtime::init::pivoted",
         "runtime::init::parameters-set", "runtime::init::masked", "runtime::child::built",
         "runtime::start::report-opened", "runtime::start::notified", "runtime::start::socket-removed",
-        "runtime::start::record-saved", "runtime::start::running",
+        "runtime::start::record-saved", "runtime::start::running", "daemon::record::pid::read",
+        "shim::record::process.json::read", "shim::record::pid::read",
     ]),
     (StartTerminal, &[
         "shim::client-opened", "shim::console-ready", "shim::terminal-came",
@@ -162,7 +166,7 @@ const TABLE: &[(Scenario, &[&str])] = &[
         "shim::record::exitStatus::rename", "shim::record::exitStatus::renamed", "shim::record::deleted::open",
         "shim::record::deleted::write", "shim::record::deleted::rename", "shim::record::deleted::renamed",
         "runtime::delete::stopped", "runtime::delete::cgroup-removed", "runtime::delete::folder-removed",
-        "runtime::cgroup::remove",
+        "runtime::cgroup::remove", "daemon::record::exitStatus::read", "daemon::record::usage::read",
     ]),
     (ExitOfMany, &[
         "shim::rest-killed", "runtime::kill::found", "runtime::kill::frozen", "runtime::kill::sent",
@@ -214,7 +218,8 @@ const TABLE: &[(Scenario, &[&str])] = &[
     ]),
     (AdoptedInit, &[
         "daemon::init::successor-spawned", "daemon::init::adopted", "daemon::shim::spawn", "shim::adopt::found",
-        "shim::adopt::logger", "shim::adopt::streams",
+        "shim::adopt::logger", "shim::adopt::streams", "shim::record::starttime::read",
+        "shim::record::exitStatus::read",
     ]),
     (AdoptedExec, &[
         "daemon::exec::successor-spawned", "daemon::exec::adopted",
@@ -249,7 +254,9 @@ const TABLE: &[(Scenario, &[&str])] = &[
         "daemon::restore::looked-at", "daemon::restore::enlisted", "daemon::restore::done",
         "daemon::init::restore-found", "daemon::init::restore-marked", "daemon::init::restore-opened",
         "daemon::exec::restore-found", "daemon::exec::restore-marked", "daemon::exec::restore-opened",
-        "runtime::resident::begun", "runtime::resident::greeted",
+        "runtime::resident::begun", "runtime::resident::greeted", "daemon::record::state.json::read",
+        "daemon::record::process.json::read", "daemon::record::starttime::read", "daemon::record::ended.log::read",
+        "daemon::record::pid::read", "daemon::container::list", "daemon::restore::list",
     ]),
     (RestartHalfStarted, &[
         "daemon::init::restore-undoing", "daemon::init::restore-shims-killed", "daemon::init::undo-killed",
