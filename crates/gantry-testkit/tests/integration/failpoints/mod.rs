@@ -49,7 +49,13 @@ fn every_point_is_in_the_table_or_has_a_reason_not_to_be() {
 
 #[test]
 fn daemon_killed_builtin() {
-    go_through(Runtime::BuiltIn, Fault::Kill, |row| row.is_about("daemon") && !row.scenario.restarts());
+    go_through(Runtime::BuiltIn, Fault::Kill, |row| row.is_about("daemon") && row.scenario.is_plain());
+}
+
+#[test]
+fn daemon_killed_at_other_work() {
+    let other = |row: &Row| !row.scenario.is_plain() && !row.scenario.restarts();
+    go_through(Runtime::BuiltIn, Fault::Kill, |row| row.is_about("daemon") && other(row));
 }
 
 #[test]
@@ -66,7 +72,12 @@ fn daemon_killed_while_it_restores() {
 
 #[test]
 fn shim_killed_builtin() {
-    go_through(Runtime::BuiltIn, Fault::Kill, |row| row.is_about("shim"));
+    go_through(Runtime::BuiltIn, Fault::Kill, |row| row.is_about("shim") && row.scenario.is_plain());
+}
+
+#[test]
+fn shim_killed_at_other_work() {
+    go_through(Runtime::BuiltIn, Fault::Kill, |row| row.is_about("shim") && !row.scenario.is_plain());
 }
 
 #[test]
