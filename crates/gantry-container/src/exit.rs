@@ -14,7 +14,7 @@ use crate::runtime;
 use crate::shim::{Adopt, Shim};
 use gantry_oci::Runtime;
 use gantry_record::layout::name;
-use gantry_record::{ContainerId, ExitStatus, ProcessDir, ProcessId, ProcessRecord};
+use gantry_record::{ContainerId, ExitStatus, ProcessDir, ProcessId, ProcessRecord, failpoint};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -32,6 +32,10 @@ const SUCCESSOR_LIMIT: Duration = Duration::from_secs(10);
 const MAX_SUCCESSORS: u32 = 100;
 /// How long whoever adopted an orphan may take to reap it. Many a pid 1 only looks every other second.
 const REAP_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often a status is read that cannot be read just now, and the pause in between.
+const READ_ATTEMPTS: u32 = 10;
+const READ_PAUSE: Duration = Duration::from_millis(200);
 
 /// The right to wait for one process's end.
 #[derive(Debug)]
@@ -128,10 +132,8 @@ impl ExitWatch {
         let mut finishing = false;
         loop {
             let told = self.hang_up().await;
-            let recorded = self.dir.exit_status().unwrap_or_else(|error| {
-                self.warn(&"the exit status cannot be read", &error);
-                None
-            });
+            failpoint::of(&self.process, "hung-up");
+            let recorded = self.recorded().await;
             let status = match (recorded, told) {
                 (recorded, Some(told)) => {
                     let text = "the shim could not write the exit status and told it through the exit FIFO";
@@ -144,6 +146,7 @@ impl ExitWatch {
                 (None, None) if !finishing && Box::pin(self.adopted()).await => continue,
                 (None, None) => {
                     let status = Box::pin(self.after_shim_death()).await;
+                    failpoint::of(&self.process, "status-found");
                     self.recorded_as(status)
                 }
             };
@@ -157,11 +160,30 @@ impl ExitWatch {
         }
     }
 
+    /// The status that was written down. It stands there for good, so what keeps it from being read for a moment is waited for.
+    async fn recorded(&self) -> Option<ExitStatus> {
+        let mut attempts = READ_ATTEMPTS;
+        loop {
+            attempts -= 1;
+            match self.dir.exit_status() {
+                Ok(status) => return status,
+                Err(error) if error.is_of_the_moment() && attempts > 0 => {
+                    tokio::time::sleep(READ_PAUSE).await;
+                }
+                Err(error) => {
+                    self.warn(&"the exit status cannot be read", &error);
+                    return None;
+                }
+            }
+        }
+    }
+
     /// Writes the status down, and hands it back.
     fn recorded_as(&self, status: ExitStatus) -> ExitStatus {
         if let Err(error) = self.dir.write_exit_status(status) {
             self.warn(&"the exit status cannot be written down", &error);
         }
+        failpoint::of(&self.process, "status-recorded");
         status
     }
 
@@ -247,6 +269,7 @@ impl ExitWatch {
             &self.dir,
             Some(adopt),
         )?;
+        failpoint::of(&self.process, "successor-spawned");
         match tokio::time::timeout(SUCCESSOR_LIMIT, shim.created(&self.dir)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(error),
@@ -255,6 +278,7 @@ impl ExitWatch {
                 return Err(Error::StartTimeout(SUCCESSOR_LIMIT));
             }
         }
+        failpoint::of(&self.process, "adopted");
         self.shim = shim.into_child();
         Ok(())
     }
@@ -318,6 +342,7 @@ impl ExitWatch {
         if let Err(error) = self.identity.signal(libc::SIGKILL) {
             self.warn(&"the orphan cannot be killed", &error);
         }
+        failpoint::of(&self.process, "orphan-killed");
         if self.identity.ended_within(KILL_LIMIT).await {
             return;
         }

@@ -5,6 +5,7 @@
 //! nothing any more.
 
 use crate::events::Timestamp;
+use gantry_record::failpoint;
 use gantry_record::{ContainerId, Error, Result, StateDir, atomic, layout};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -191,12 +192,16 @@ fn append(path: &Path, line: &[u8]) -> Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = std::fs::OpenOptions::new();
     options.append(true).create(true).mode(layout::FILE_MODE.bits());
+    failpoint::io("daemon::ended-log::open").map_err(|e| Error::io("open", path, e))?;
     let mut file = options.open(path).map_err(|e| Error::io("open", path, e))?;
+    failpoint::io("daemon::ended-log::write").map_err(|e| Error::io("write", path, e))?;
     let before = file.metadata().map_err(|e| Error::io("stat", path, e))?.len();
     file.write_all(line).map_err(|e| Error::io("write", path, e)).inspect_err(|_| {
         // The error that matters is the one being returned.
         let _ = file.set_len(before);
-    })
+    })?;
+    failpoint::at("daemon::ended-log::written");
+    Ok(())
 }
 
 /// When the file at `path` was last written, if that can be told.

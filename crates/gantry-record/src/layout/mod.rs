@@ -32,6 +32,7 @@ pub use process::ProcessDir;
 
 use crate::atomic;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::records::ContainerRecord;
 use crate::{ContainerId, ProcessId};
 use rustix::fs::Mode;
@@ -85,6 +86,7 @@ pub mod name {
 }
 
 fn make_folder(path: &Path) -> Result<()> {
+    failpoint::io("daemon::folder::make").map_err(|e| Error::io("mkdir", path, e))?;
     rustix::fs::mkdir(path, FOLDER_MODE).map_err(|e| Error::io("mkdir", path, e))
 }
 
@@ -135,6 +137,7 @@ impl StateDir {
     /// # Errors
     /// [`Error::Io`] when the folder cannot be read.
     pub fn containers(&self) -> Result<(Vec<ContainerId>, Vec<PathBuf>)> {
+        failpoint::io("daemon::restore::list").map_err(|e| Error::io("open", &self.0, e))?;
         let mut ids = Vec::new();
         let mut strangers = Vec::new();
         for (name, path) in folders(&self.0)? {
@@ -205,6 +208,7 @@ impl ContainerDir {
     /// [`Error::Io`] with kind `AlreadyExists` when the id is in use, or what failed.
     pub fn create(&self, record: &ContainerRecord) -> Result<()> {
         make_folder(&self.0)?;
+        failpoint::at("daemon::container::folder-made");
         atomic::write(&self.state(), &record.to_json(), FILE_MODE).inspect_err(|_| {
             let _ = self.remove();
         })
@@ -233,6 +237,7 @@ impl ContainerDir {
     /// # Errors
     /// [`Error::Io`] when the folder cannot be read.
     pub fn processes(&self) -> Result<Vec<ProcessId>> {
+        failpoint::io("daemon::container::list").map_err(|e| Error::io("open", &self.0, e))?;
         let mut ids: Vec<ProcessId> =
             folders(&self.0)?.iter().filter_map(|(name, _)| ProcessId::new(name).ok()).collect();
         ids.sort_by_key(|id| (id.is_init(), id.clone()));
@@ -248,6 +253,7 @@ impl ContainerDir {
         for process in self.processes().unwrap_or_default() {
             self.process(&process).remove()?;
         }
+        failpoint::at("daemon::container::processes-removed");
         remove_folder(&self.0)
     }
 

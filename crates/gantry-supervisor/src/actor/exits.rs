@@ -99,6 +99,7 @@ impl Actor {
         }
         start::step(&ProcessId::init(), "deleted");
         self.shared.forget(id);
+        start::step(&ProcessId::init(), "unlisted");
         if let Some(init) = self.processes.remove(&ProcessId::init()) {
             self.remember(&init, status).await;
             let key = ProcessKey::of(&init.identity);

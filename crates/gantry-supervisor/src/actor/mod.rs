@@ -16,6 +16,7 @@ use crate::traces::Tracing;
 use crate::view::{ContainerView, ProcessView, Status};
 use gantry_container::cgroup::{OomCount, OomWatch};
 use gantry_container::{Checkpoint, Container, ExecSpec, ExitWatch, Process, Resources, start};
+use gantry_record::failpoint;
 use gantry_record::{ExitStatus, ProcessId, ProcessRecord};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
@@ -232,7 +233,9 @@ impl Actor {
                 let result = match action {
                     ContainerAction::SetPaused(paused) => self.set_paused(paused).await,
                     ContainerAction::Update(resources) => {
-                        self.container.update(&resources).await.map_err(Error::from)
+                        let updated = self.container.update(&resources).await.map_err(Error::from);
+                        failpoint::at("daemon::update::done");
+                        updated
                     }
                     ContainerAction::Checkpoint { folder, checkpoint } => {
                         self.container.checkpoint(&folder, &checkpoint).await.map_err(Error::from)
@@ -274,17 +277,27 @@ impl Actor {
     }
 
     async fn set_paused(&mut self, paused: bool) -> Result<()> {
-        let kind = if paused {
-            self.container.pause().await?;
-            EventKind::Pause
+        let (kind, result) = if paused {
+            (EventKind::Pause, self.container.pause().await)
         } else {
-            self.container.resume().await?;
-            EventKind::Resume
+            (EventKind::Resume, self.container.resume().await)
         };
-        self.paused = paused;
+        failpoint::at("daemon::pause::done");
+        let was_paused = self.paused;
+        self.paused = if result.is_ok() { paused } else { self.is_frozen() };
         self.publish_view();
+        // A runtime that was killed half-way may have done what it was to do.
+        if self.paused != paused || was_paused == paused {
+            result?;
+        }
         self.shared.log.append(Event::of_container(kind, self.container.id().as_str())).await;
         Ok(())
+    }
+
+    /// What the kernel says, whatever a runtime did.
+    fn is_frozen(&self) -> bool {
+        let init = self.processes.get(&ProcessId::init());
+        init.is_some_and(|init| self.shared.settings.cgroups.is_frozen(init.identity.pid))
     }
 
     // === what tasks bring ===

@@ -2,6 +2,7 @@
 //! `startTime` added to starts and exits.
 
 use super::{Event, EventKind, ProcessKey, Timestamp};
+use gantry_record::failpoint;
 use gantry_record::layout::FILE_MODE;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -142,13 +143,16 @@ impl LogFile {
     /// lost with a torn one.
     pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         self.mend()?;
+        failpoint::io("daemon::event-log::write")?;
         // Asked for each time: somebody may have emptied the file meanwhile.
         let before = self.file.metadata()?.len();
         self.file.write_all(lines).inspect_err(|_| {
             self.torn_at = Some(before);
             // The error that matters is the one being returned; the next call tries again.
             let _ = self.mend();
-        })
+        })?;
+        failpoint::at("daemon::event-log::written");
+        Ok(())
     }
 
     /// Cuts off what follows the byte `whole`.
@@ -167,7 +171,10 @@ impl LogFile {
 
     /// Returns once the disk has what was appended.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        failpoint::io("daemon::event-log::sync")?;
+        self.file.sync_data()?;
+        failpoint::at("daemon::event-log::synced");
+        Ok(())
     }
 
     /// Replaces the log by these events: written beside it, synced, renamed.
@@ -184,10 +191,15 @@ impl LogFile {
 }
 
 fn replace(temporary: &Path, path: &Path, contents: &[u8]) -> io::Result<File> {
+    failpoint::io("daemon::event-log::rewrite-open")?;
     let mut file = open(temporary, true)?;
+    failpoint::io("daemon::event-log::rewrite-write")?;
     file.write_all(contents)?;
+    failpoint::io("daemon::event-log::rewrite-sync")?;
     file.sync_data()?;
+    failpoint::io("daemon::event-log::rewrite-rename")?;
     std::fs::rename(temporary, path)?;
+    failpoint::at("daemon::event-log::rewrite-renamed");
     if let Some(folder) = path.parent() {
         File::open(folder)?.sync_all()?;
     }
