@@ -9,7 +9,7 @@ COUNTS  ?= 50
 BIN := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/gantry/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test bench fuzz check lint docs deb clean install root
+.PHONY: help setup build run test bench fuzz faults check lint docs deb clean install root
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench: root ## Measure memory and throughput beside containerd and conmon (root;
 
 fuzz: ## Fuzz what reads bytes from outside, a minute each (SECONDS=60 TARGETS="bundle words")
 	@scripts/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
+
+faults: root ## Kill daemon, shim and runtime at each failpoint, and print what became of it (root)
+	@scripts/faults.sh $(PART)
 
 check: ## Type-check everything, quickly
 	cargo check --locked --workspace --all-targets

@@ -86,7 +86,10 @@ make_root() {
         add_program "/usr/lib/x86_64-linux-gnu/xtables/libxt_$name.so" /usr/lib/x86_64-linux-gnu/xtables
     done
     install "$target"/gantry/bin/* "$root/gantry/"
-    [[ ! -e $target/gantry/failpoints/gantryd ]] || install "$target/gantry/failpoints/gantryd" "$root/gantry/failpoints-gantryd"
+    if [[ -e $target/gantry/failpoints/gantryd ]]; then
+        mkdir "$root/failpoints"
+        for name in gantryd gantry-shim gantry-runtime; do strip -o "$root/failpoints/$name" "$target/gantry/failpoints/$name"; done
+    fi
     test_programs >"$work/programs"
     while read -r name path; do
         strip -o "$root/tests/$name" "$path"

@@ -15,10 +15,10 @@ fi
 
 GANTRY_BIN_DIR=$(realpath "${CARGO_TARGET_DIR:-target}/gantry/bin")
 export GANTRY_BIN_DIR
-# And a daemon that dies at a named step.
+# And programs that die at named points.
 scripts/failpoints.sh
-GANTRY_FAILPOINT_DAEMON=$(realpath "${CARGO_TARGET_DIR:-target}/gantry/failpoints/gantryd")
-export GANTRY_FAILPOINT_DAEMON
+GANTRY_FAILPOINTS_BIN_DIR=$(realpath "${CARGO_TARGET_DIR:-target}/gantry/failpoints")
+export GANTRY_FAILPOINTS_BIN_DIR
 
 before=$(scripts/leftovers.sh)
 cgroups_before=$(gantry_cgroups)

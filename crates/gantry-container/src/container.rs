@@ -9,10 +9,11 @@ use crate::resident::Resident;
 use crate::resources::Resources;
 use crate::runtime;
 use crate::spec::{ExecSpec, Stdio};
-use fail::fail_point;
 use gantry_oci::{Runtime, RuntimeError};
 use gantry_record::layout::name;
-use gantry_record::{ContainerDir, ContainerId, ContainerRecord, ProcessId, ProcessRecord, StateDir};
+use gantry_record::{
+    ContainerDir, ContainerId, ContainerRecord, ProcessId, ProcessRecord, StateDir, failpoint,
+};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -94,7 +95,7 @@ impl Container {
         };
         let dir = settings.state.container(&new.id);
         dir.create(&record)?;
-        fail_point!("init::folder");
+        failpoint::at("daemon::init::folder");
         Ok(Self { id: new.id, dir, record, runtime, settings })
     }
 

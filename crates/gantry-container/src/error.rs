@@ -120,5 +120,13 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// See [`gantry_record::Error::is_of_the_moment`].
+    #[must_use]
+    pub fn is_of_the_moment(&self) -> bool {
+        matches!(self, Self::Record(error) if error.is_of_the_moment())
+    }
+}
+
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -14,7 +14,7 @@ use crate::runtime;
 use crate::shim::{Adopt, Shim};
 use gantry_oci::Runtime;
 use gantry_record::layout::name;
-use gantry_record::{ContainerId, ExitStatus, ProcessDir, ProcessId, ProcessRecord};
+use gantry_record::{ContainerId, ExitStatus, ProcessDir, ProcessId, ProcessRecord, failpoint};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -32,6 +32,10 @@ const SUCCESSOR_LIMIT: Duration = Duration::from_secs(10);
 const MAX_SUCCESSORS: u32 = 100;
 /// How long whoever adopted an orphan may take to reap it. Many a pid 1 only looks every other second.
 const REAP_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often a status is read that cannot be read just now, and the pause in between.
+const READ_ATTEMPTS: u32 = 10;
+const READ_PAUSE: Duration = Duration::from_millis(200);
 
 /// The right to wait for one process's end.
 #[derive(Debug)]
@@ -128,24 +132,22 @@ impl ExitWatch {
         let mut finishing = false;
         loop {
             let told = self.hang_up().await;
-            let recorded = self.dir.exit_status().unwrap_or_else(|error| {
-                self.warn(&"the exit status cannot be read", &error);
-                None
-            });
+            failpoint::of(&self.process, "hung-up");
+            let recorded = self.recorded().await;
             let status = match (recorded, told) {
-                (Some(status), _) => status,
-                (None, Some(status)) => {
+                (recorded, Some(told)) => {
                     let text = "the shim could not write the exit status and told it through the exit FIFO";
-                    self.warn(&text, &status);
-                    self.record(status);
-                    status
+                    self.warn(&text, &told);
+                    // A daemon after this one finds nothing in the FIFO any more.
+                    recorded.unwrap_or_else(|| self.recorded_as(told))
                 }
+                (Some(status), None) => status,
                 // Boxed: each process waits here all its life, and hardly any needs what follows.
                 (None, None) if !finishing && Box::pin(self.adopted()).await => continue,
                 (None, None) => {
                     let status = Box::pin(self.after_shim_death()).await;
-                    self.record(status);
-                    status
+                    failpoint::of(&self.process, "status-found");
+                    self.recorded_as(status)
                 }
             };
             // Once: a successor that cannot finish either is not followed by another one.
@@ -158,10 +160,31 @@ impl ExitWatch {
         }
     }
 
-    fn record(&self, status: ExitStatus) {
+    /// The status that was written down. It stands there for good, so what keeps it from being read for a moment is waited for.
+    async fn recorded(&self) -> Option<ExitStatus> {
+        let mut attempts = READ_ATTEMPTS;
+        loop {
+            attempts -= 1;
+            match self.dir.exit_status() {
+                Ok(status) => return status,
+                Err(error) if error.is_of_the_moment() && attempts > 0 => {
+                    tokio::time::sleep(READ_PAUSE).await;
+                }
+                Err(error) => {
+                    self.warn(&"the exit status cannot be read", &error);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Writes the status down, and hands it back.
+    fn recorded_as(&self, status: ExitStatus) -> ExitStatus {
         if let Err(error) = self.dir.write_exit_status(status) {
             self.warn(&"the exit status cannot be written down", &error);
         }
+        failpoint::of(&self.process, "status-recorded");
+        status
     }
 
     /// Whether the shim was killed after the process's end but before it had done all that follows: the rest of the logs,
@@ -246,6 +269,7 @@ impl ExitWatch {
             &self.dir,
             Some(adopt),
         )?;
+        failpoint::of(&self.process, "successor-spawned");
         match tokio::time::timeout(SUCCESSOR_LIMIT, shim.created(&self.dir)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(error),
@@ -254,6 +278,7 @@ impl ExitWatch {
                 return Err(Error::StartTimeout(SUCCESSOR_LIMIT));
             }
         }
+        failpoint::of(&self.process, "adopted");
         self.shim = shim.into_child();
         Ok(())
     }
@@ -317,6 +342,7 @@ impl ExitWatch {
         if let Err(error) = self.identity.signal(libc::SIGKILL) {
             self.warn(&"the orphan cannot be killed", &error);
         }
+        failpoint::of(&self.process, "orphan-killed");
         if self.identity.ended_within(KILL_LIMIT).await {
             return;
         }

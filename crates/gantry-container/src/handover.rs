@@ -12,6 +12,7 @@ use crate::process::Process;
 use crate::restore;
 use gantry_record::ProcessRecord;
 use gantry_record::control::ControlMessage;
+use gantry_record::failpoint;
 use gantry_record::layout::name;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -104,6 +105,7 @@ impl Process {
             }
             // Written down first: a daemon that comes after this one must not take it for a death.
             let told = dir.mark_handover(true).and_then(|()| {
+                failpoint::at("daemon::handover::marked");
                 let line = ControlMessage::HandOver.encode();
                 let written = control.and_then(|control| Ok(rustix::io::write(&control, line.as_bytes())?));
                 written.map_err(|error| gantry_record::Error::io("write", dir.file(name::CONTROL), error))
@@ -113,6 +115,7 @@ impl Process {
                 dir.mark_handover(false)?;
                 return Err(error.into());
             }
+            failpoint::at("daemon::handover::asked");
             // After that it still may come to pass, and then it is right that it was asked for.
             let now = tokio::time::timeout(LIMIT, answer).await.map_err(|_| Error::HandoverRefused)?;
             let now = now.unwrap_or(Err(Error::NoSuchProcess))?;

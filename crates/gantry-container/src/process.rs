@@ -5,7 +5,7 @@ use crate::handover::Succession;
 use crate::sys;
 use gantry_record::control::ControlMessage;
 use gantry_record::proc::{self, ProcStat};
-use gantry_record::{ContainerId, ExitStatus, ProcessDir, ProcessId, pidfd};
+use gantry_record::{ContainerId, ExitStatus, ProcessDir, ProcessId, failpoint, pidfd};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -156,6 +156,7 @@ impl Process {
             .ok()
             .filter(|_| number <= MAX_SIGNAL)
             .ok_or(Error::InvalidSignal(number))?;
+        failpoint::io("daemon::signal::send").map_err(|e| self.failed("signal", e.into()))?;
         self.identity.signal(signal).map_err(|source| match source.raw_os_error() {
             Some(libc::ESRCH) => Error::NoSuchProcess,
             Some(libc::EINVAL) => Error::InvalidSignal(number),
@@ -185,10 +186,12 @@ impl Process {
     }
 
     fn tell(&self, message: ControlMessage) -> Result<()> {
+        const STEP: &str = "write to the control FIFO of";
+        failpoint::io("daemon::control::write").map_err(|e| self.failed(STEP, e.into()))?;
         // A line is shorter than PIPE_BUF, so it is written whole or not at all (pipe(7)).
         rustix::io::write(&self.control, message.encode().as_bytes())
             .map(drop)
-            .map_err(|e| self.failed("write to the control FIFO of", e.into()))
+            .map_err(|e| self.failed(STEP, e.into()))
     }
 
     fn failed(&self, step: &'static str, source: io::Error) -> Error {

@@ -7,7 +7,7 @@ use crate::process::{Identity, Process};
 use crate::{shim, start};
 use gantry_record::layout::name;
 use gantry_record::proc::ProcStat;
-use gantry_record::{ContainerId, ProcessDir, ProcessId, fifo};
+use gantry_record::{ContainerId, ProcessDir, ProcessId, failpoint, fifo};
 use rustix::fs::OFlags;
 use std::path::Path;
 use tracing::{info, warn};
@@ -29,15 +29,19 @@ pub async fn process(
     let known = who(&dir)?;
     let Some(identity) = known.filter(|identity| !dir.is_starting() || was_reported(identity)) else {
         info!(container = %container.id(), process = %id, "its start was interrupted; undoing it");
+        failpoint::of(&id, "restore-undoing");
         for shim in shims(container.id(), dir.path()) {
             shim::settle(&shim, &dir, start::SETTLE_LIMIT).await;
         }
         let identity = who(&dir).unwrap_or_default();
         kill_shims(container.id(), dir.path());
+        failpoint::of(&id, "restore-shims-killed");
         start::undo(container, &id, &dir, identity).await;
         return Ok(None);
     };
+    failpoint::of(&id, "restore-found");
     dir.mark_started()?;
+    failpoint::of(&id, "restore-marked");
     let record = dir.load()?;
     let shim = || shims(container.id(), dir.path()).next().map(|shim| shim.pid);
     let adoption = Adoption::of(container, &record, &dir, shim);
@@ -46,6 +50,7 @@ pub async fn process(
     let control_path = dir.file(name::CONTROL);
     fifo::make(&control_path, gantry_record::layout::FILE_MODE)?;
     let control = fifo::open(&control_path, OFlags::RDWR)?;
+    failpoint::of(&id, "restore-opened");
     let succession = adoption.succession();
     let watch = ExitWatch {
         container: container.id().clone(),

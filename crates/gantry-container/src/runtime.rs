@@ -2,7 +2,7 @@
 
 use crate::resident::Resident;
 use gantry_oci::{Runtime, RuntimeError, check};
-use gantry_record::ContainerId;
+use gantry_record::{ContainerId, failpoint};
 use rustix::pipe::PipeFlags;
 use std::ffi::OsString;
 use std::io;
@@ -36,6 +36,7 @@ pub async fn run(
 ) -> Result<Vec<u8>, RuntimeError> {
     let program = &runtime.program;
     let resident = resident.filter(|resident| resident.is(program));
+    failpoint::io("daemon::runtime::run").map_err(|e| RuntimeError::spawn(program, e.into()))?;
     let output = tokio::time::timeout(limit, output(resident, command, input))
         .await
         .map_err(|_| RuntimeError::TimedOut {

@@ -5,7 +5,7 @@ use crate::process::Identity;
 use crate::resident::{Forked, Resident};
 use crate::restore;
 use gantry_record::layout::name;
-use gantry_record::{ContainerId, ProcessDir, log, ready};
+use gantry_record::{ContainerId, ProcessDir, failpoint, log, ready};
 use rustix::fs::inotify;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,6 +20,9 @@ use tokio::process::Child;
 
 /// How long a shim that was killed, or has closed its ready pipe without a word, may take to be gone.
 const DEATH_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long the word of a shim that was forked may take when its ready pipe says that it was there.
+const UNHEARD_LIMIT: Duration = Duration::from_secs(1);
 
 /// A shim that is new.
 #[derive(Debug)]
@@ -77,6 +80,7 @@ impl Shim {
     async fn fork(order: &Order) -> Result<Option<Self>> {
         let Some(resident) = &order.resident else { return Ok(None) };
         let failed = |source: io::Error| Error::ShimSpawn { shim: order.shim.clone(), source };
+        failpoint::io("daemon::shim::fork").map_err(|e| failed(e.into()))?;
         let (ready_read, ready_write) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
         let shim = gantry_record::resident::Shim {
@@ -86,9 +90,14 @@ impl Shim {
             built_in: resident.is(&order.runtime),
             folder: order.dir.path().to_owned(),
         };
-        let Some(Forked { pid, pidfd }) = resident.shim(shim, &ready_write).await else { return Ok(None) };
-        let pidfd = crate::sys::watch(pidfd).map_err(failed)?;
         let ready = pipe::Receiver::from_owned_fd(ready_read).map_err(failed)?;
+        let forked = tokio::select! {
+            biased;
+            forked = resident.shim(shim, ready_write) => forked,
+            () = died_unheard(&ready) => None,
+        };
+        let Some(Forked { pid, pidfd }) = forked else { return Ok(None) };
+        let pidfd = crate::sys::watch(pidfd).map_err(failed)?;
         Ok(Some(Self { origin: Origin::Forked { pid, pidfd }, ready, folder: None, times: None }))
     }
 
@@ -107,6 +116,7 @@ impl Shim {
         adopt: Option<Adopt>,
     ) -> Result<Self> {
         let failed = |source: io::Error| Error::ShimSpawn { shim: shim.to_owned(), source };
+        failpoint::io("daemon::shim::spawn").map_err(|e| failed(e.into()))?;
         let (ready_read, ready_write) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
         let folder = if adopt.is_some() { None } else { Some(watch_folder(dir).map_err(failed)?) };
@@ -218,6 +228,14 @@ impl Shim {
             Origin::Forked { .. } => None,
         }
     }
+}
+
+/// Waits until whoever was to become a shim has died without saying who it is, as nobody else does: then its end of the pipe
+/// is closed, and what it said before would be here soon.
+async fn died_unheard(ready: &pipe::Receiver) {
+    // It is readable when a shim has said hello, too, and then it has said before who it is.
+    let _ = ready.readable().await;
+    tokio::time::sleep(UNHEARD_LIMIT).await;
 }
 
 /// Waits until the runtime that `shim` runs has made the process of `dir` or given up, or `limit` has passed. A runtime

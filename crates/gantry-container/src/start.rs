@@ -11,7 +11,7 @@ use crate::shim::{self, Order, Shim};
 use crate::trace::Trace;
 use gantry_oci::RuntimeError;
 use gantry_record::layout::name;
-use gantry_record::{ProcessDir, ProcessId, ProcessRecord, fifo};
+use gantry_record::{ProcessDir, ProcessId, ProcessRecord, failpoint, fifo};
 use rustix::fs::OFlags;
 use std::future::Future;
 use std::os::fd::OwnedFd;
@@ -105,6 +105,7 @@ impl Attempt<'_> {
 
     async fn run(&mut self) -> Result<Started> {
         let (exit, control) = self.open_fifos()?;
+        step(&self.id, "fifos-opened");
         let container = self.container;
         let launched = match self.launch(container.shim()).await {
             // A container of an older daemon may name a shim that was uninstalled since.
@@ -119,16 +120,19 @@ impl Attempt<'_> {
         self.done("created", "wait for the shim");
         let pid = self.dir.pid()?.ok_or(Error::NotStarted)?;
         let identity = Identity::of_new(pid);
+        step(&self.id, "pid-read");
         self.dir.write_start_time(identity.start_time.unwrap_or_default())?;
         self.done("identified", "identify the process");
         // Before it runs, so that not even its first allocation is missed.
         let oom = self.id.is_init().then(|| watch_oom(container, pid)).flatten();
+        // Nor its first output, if the shim dies: from here on there is a second holder of its streams.
+        let shim = || self.shim.as_ref().and_then(Shim::pid);
+        let adoption = Adoption::of(container, &self.record, &self.dir, shim);
         if self.id.is_init() && self.record.checkpoint.is_empty() {
+            failpoint::at("daemon::init::watched");
             self.unblock_init().await?;
         }
         self.done("running", RUNTIME_START);
-        let shim = || self.shim.as_ref().and_then(Shim::pid);
-        let adoption = Adoption::of(container, &self.record, &self.dir, shim);
         let process = Process {
             container: container.id().clone(),
             id: self.id.clone(),
@@ -179,6 +183,9 @@ impl Attempt<'_> {
     }
 
     fn open_fifos(&self) -> Result<(AsyncFd<OwnedFd>, OwnedFd)> {
+        let path = || self.dir.file(name::EXIT);
+        failpoint::io("daemon::start::open-fifos")
+            .map_err(|e| gantry_record::Error::io("open", path(), e))?;
         let exit = ExitWatch::open_fifo(&self.dir)?;
         // Read and write: what is written before the shim opens it stays in the FIFO.
         let control = fifo::open(&self.dir.file(name::CONTROL), OFlags::RDWR)?;
@@ -215,18 +222,16 @@ impl Attempt<'_> {
         if let Some(shim) = &mut self.shim {
             shim.kill().await;
         }
+        step(&self.id, "undo-shim-killed");
         let pid = self.dir.pid().ok().flatten();
         let identity = pid.map(|pid| Identity::of(pid, self.dir.start_time().ok().flatten()));
         undo(self.container, &self.id, &self.dir, identity).await;
     }
 }
 
-/// A step at which tests stop the daemon; nothing in builds without the feature `failpoints`.
+/// A failpoint of a process ([`gantry_record::failpoint`]).
 pub fn step(process: &ProcessId, name: &str) {
-    #[cfg(feature = "failpoints")]
-    fail::fail_point!(&format!("{}::{name}", if process.is_init() { "init" } else { "exec" }));
-    #[cfg(not(feature = "failpoints"))]
-    let _ = (process, name);
+    failpoint::of(process, name);
 }
 
 /// Watches for out-of-memory kills; a container without a memory cgroup runs all the same.
@@ -257,12 +262,14 @@ pub(crate) async fn undo(
             warning("the process survives SIGKILL", &identity.pid);
         }
     }
+    step(id, "undo-killed");
     if id.is_init()
         && let Err(error) = container.delete_from_runtime().await
         && !matches!(error, RuntimeError::NotInstalled { .. })
     {
         warning("the runtime cannot delete the container", &error);
     }
+    step(id, "undo-deleted");
     if let Err(error) = dir.remove() {
         warning("the folder cannot be removed", &error);
     }

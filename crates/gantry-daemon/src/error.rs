@@ -141,10 +141,6 @@ pub(crate) enum Error {
     /// Signals cannot be caught.
     #[error("cannot catch signals: {0}")]
     Signals(io::Error),
-    /// A failpoint cannot be set.
-    #[cfg(feature = "failpoints")]
-    #[error("cannot arm the failpoint: {0}")]
-    Failpoint(String),
     /// The server stopped by itself.
     #[error("the gRPC server failed: {0}")]
     Server(#[from] tonic::transport::Error),

@@ -8,8 +8,6 @@ mod argv;
 mod config;
 mod duration;
 mod error;
-#[cfg(feature = "failpoints")]
-mod failpoints;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -99,8 +97,7 @@ fn config_command(command: &ConfigCommand, loaded: &Loaded, names: &Names) -> Re
 }
 
 fn run(sources: Sources, loaded: Loaded, names: &Names) -> Result<(), Error> {
-    #[cfg(feature = "failpoints")]
-    failpoints::arm()?;
+    gantry_record::failpoint::arm("daemon");
     loaded.args.validate().map_err(Error::Together)?;
     let log = Log::init(loaded.args.level(), loaded.args.log_format);
     limits::raise_open_files();

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use gantry_record::StateDir;
+use gantry_record::failpoint;
 use gantry_record::layout::FILE_MODE;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
@@ -20,6 +21,7 @@ impl StateDirLock {
         let mut options = File::options();
         // Whoever can read it can lock it, and so keep the daemon from starting.
         options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE.bits());
+        failpoint::io("daemon::open::lock-open").map_err(|e| failed(e.into()))?;
         let mut file = options.open(&path).map_err(failed)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}

@@ -14,6 +14,7 @@ use gantry_container::cgroup::Cgroups;
 use gantry_container::{Consoles, Resident, Settings};
 use gantry_oci::Runtime;
 use gantry_record::StateDir;
+use gantry_record::failpoint;
 use gantry_supervisor::traces::{self, TraceSender};
 use gantry_supervisor::{Options, Supervisor};
 use sd_notify::NotifyState;
@@ -42,8 +43,11 @@ pub(crate) async fn serve(mut reloader: Reloader, names: &Names) -> Result<(), E
     let tls = Tls::of(&args)?;
     let state = StateDir::new(absolute(&args.state_dir));
     state.create()?;
+    failpoint::at("daemon::open::begun");
     let _lock = StateDirLock::take(&state)?;
+    failpoint::at("daemon::open::locked");
     let listener = listen(&args.listen).await?;
+    failpoint::at("daemon::open::listening");
     warn_of_strangers(&listener, tls.as_ref(), &args);
     let pages = listen_for_pages(&args).await?;
     let sockets: Vec<_> = [&listener]
@@ -190,6 +194,7 @@ async fn run(
 async fn announce(supervisor: Supervisor) {
     supervisor.restored().await;
     info!("ready");
+    failpoint::at("daemon::open::ready");
     notify(NotifyState::Ready);
 }
 

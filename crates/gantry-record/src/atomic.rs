@@ -4,7 +4,7 @@
 //! describe, and a record that it tore is recognised as damaged. What must survive a power cut is in the event
 //! log, which syncs (docs/decisions/0001-records-without-fsync.md).
 
-use crate::{Error, Result};
+use crate::{Error, Result, failpoint};
 use rustix::fs::{self, Mode, OFlags};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -36,10 +36,15 @@ pub fn write(path: &Path, contents: &[u8], mode: Mode) -> Result<()> {
 
 fn write_then_rename(temporary: &Path, path: &Path, contents: &[u8], mode: Mode) -> Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    failpoint::record(path, "open").map_err(|e| Error::io("open", temporary, e))?;
     let handle = fs::open(temporary, flags, mode).map_err(|e| Error::io("open", temporary, e))?;
     let mut file = File::from(handle);
+    failpoint::record(path, "write").map_err(|e| Error::io("write", temporary, e))?;
     file.write_all(contents).map_err(|e| Error::io("write", temporary, e))?;
-    fs::rename(temporary, path).map_err(|e| Error::io("rename", path, e))
+    failpoint::record(path, "rename").map_err(|e| Error::io("rename", path, e))?;
+    fs::rename(temporary, path).map_err(|e| Error::io("rename", path, e))?;
+    let _ = failpoint::record(path, "renamed");
+    Ok(())
 }
 
 /// Reads a record that must be a regular file of at most [`MAX_RECORD_BYTES`].
@@ -47,6 +52,7 @@ fn write_then_rename(temporary: &Path, path: &Path, contents: &[u8], mode: Mode)
 /// # Errors
 /// [`Error::Io`] when it cannot be opened or read, [`Error::Damaged`] when it is something else or too large.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
+    failpoint::record(path, "read").map_err(|e| Error::io("read", path, e))?;
     // NONBLOCK: somebody may have put a FIFO there, and opening must not wait for its writer.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let handle = fs::open(path, flags, Mode::empty()).map_err(|e| Error::io("open", path, e))?;

@@ -62,10 +62,26 @@ impl Error {
         }
     }
 
+    /// Whether it says nothing of the record: no descriptor or memory was left, or the disk did not answer. A moment later
+    /// the same may succeed.
+    #[must_use]
+    pub fn is_of_the_moment(&self) -> bool {
+        use rustix::io::Errno;
+        let Self::Io { source, .. } = self else { return false };
+        let momentary = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::IO, Errno::AGAIN, Errno::INTR];
+        source.raw_os_error().is_some_and(|raw| momentary.contains(&Errno::from_raw_os_error(raw)))
+    }
+
     /// Whether the object simply is not there.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.io_kind() == Some(io::ErrorKind::NotFound)
+    }
+
+    /// Whether the disk, or somebody's share of it, is full: the same may succeed later.
+    #[must_use]
+    pub fn is_no_room(&self) -> bool {
+        matches!(self.io_kind(), Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
     }
 }
 

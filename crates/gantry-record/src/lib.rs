@@ -12,6 +12,7 @@ pub mod atomic;
 pub mod container_log;
 pub mod control;
 pub mod error;
+pub mod failpoint;
 pub mod fifo;
 pub mod id;
 pub mod layout;

@@ -41,6 +41,7 @@ mod trace;
 mod user;
 
 use exit_code::ExitCode;
+use gantry_record::failpoint;
 use std::ffi::OsString;
 
 /// The program.
@@ -78,6 +79,8 @@ fn run_line(arguments: &mut dyn Iterator<Item = OsString>) -> u8 {
         Err(code) => return code.number(),
     };
     trace::install(cli.global.debug);
+    failpoint::arm("runtime");
+    failpoint::at("runtime::begun");
     match commands::run(&cli) {
         Ok(code) => code.number(),
         Err(error) => {

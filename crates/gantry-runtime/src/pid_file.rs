@@ -1,5 +1,6 @@
 //! The file that tells a supervisor the process id: decimal digits, no newline, whole or not there at all.
 
+use gantry_record::failpoint;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
@@ -12,6 +13,7 @@ use crate::error::{Result, file};
 pub(crate) fn write(path: &Path, pid: Pid) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}"));
+    failpoint::io("runtime::pid-file::create").map_err(|e| file("create pid file", &temporary)(e.into()))?;
     let mut out = OpenOptions::new()
         .write(true)
         .create(true)
@@ -19,6 +21,7 @@ pub(crate) fn write(path: &Path, pid: Pid) -> Result<()> {
         .open(&temporary)
         .map_err(file("create pid file", &temporary))?;
     out.write_all(pid.as_raw_nonzero().to_string().as_bytes()).map_err(file("write pid file", &temporary))?;
+    failpoint::io("runtime::pid-file::rename").map_err(|e| file("rename pid file to", path)(e.into()))?;
     fs::rename(&temporary, path).map_err(file("rename pid file to", path))
 }
 

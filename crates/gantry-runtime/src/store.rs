@@ -9,6 +9,7 @@
 //!
 //! The directory appears first (making it is what claims the id), `state.json` last, whole, when the process waits.
 
+use gantry_record::failpoint;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
@@ -93,6 +94,8 @@ impl Store {
         let mut builder = fs::DirBuilder::new();
         builder.mode(0o700);
         let dir = self.dir(id);
+        failpoint::io("runtime::claim::make")
+            .map_err(|e| file("create container directory", &dir.path)(e.into()))?;
         match builder.create(&dir.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let mut parents = fs::DirBuilder::new();
@@ -167,6 +170,7 @@ impl ContainerDir {
     /// Keeps the configuration as the client wrote it.
     pub(crate) fn save_config(&self, json: &[u8]) -> Result<()> {
         let path = self.path.join("config.json");
+        failpoint::io("runtime::config::write").map_err(|e| file("write", &path)(e.into()))?;
         fs::write(&path, json).map_err(file("write", path))
     }
 
@@ -185,7 +189,9 @@ impl ContainerDir {
         let (temporary, path) = (self.path.join(".state.json"), self.path.join("state.json"));
         let json =
             serde_json::to_vec(record).map_err(|source| Error::Parse { path: path.clone(), source })?;
+        failpoint::io("runtime::record::write").map_err(|e| file("write", &temporary)(e.into()))?;
         fs::write(&temporary, json).map_err(file("write", &temporary))?;
+        failpoint::io("runtime::record::rename").map_err(|e| file("rename to", &path)(e.into()))?;
         fs::rename(&temporary, &path).map_err(file("rename to", path))
     }
 

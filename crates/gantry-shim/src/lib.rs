@@ -32,6 +32,7 @@ mod sys;
 
 use contract::{Arguments, Invocation, Origin, Readiness, ShimLog};
 use gantry_record::ContainerId;
+use gantry_record::failpoint;
 use rustix::fs::Mode;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -81,7 +82,10 @@ pub fn forked(shim: Forked) -> ExitCode {
 
 fn run(arguments: Arguments, built_in: Option<BuiltIn>) -> ExitCode {
     sys::close_inherited();
+    failpoint::arm("shim");
+    failpoint::at("shim::begun");
     let readiness = Readiness::hello();
+    failpoint::at("shim::hello-said");
     // What the shim makes is for root only; what the runtime makes is as the daemon wants it.
     let inherited_umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let log = match ShimLog::open() {

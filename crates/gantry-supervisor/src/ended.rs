@@ -5,6 +5,7 @@
 //! nothing any more.
 
 use crate::events::Timestamp;
+use gantry_record::failpoint;
 use gantry_record::{ContainerId, Error, Result, StateDir, atomic, layout};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -80,6 +81,8 @@ struct Lines {
     by_id: BTreeMap<Box<str>, u64>,
     /// Lines in the file.
     in_file: usize,
+    /// The file has to be written anew: it lacks a line, or its last one is torn.
+    stale: bool,
 }
 
 impl Lines {
@@ -119,8 +122,8 @@ impl Records {
         let mut lines = Lines::default();
         let contents = atomic::read_optional(&path)?.unwrap_or_default();
         if contents.last().is_some_and(|last| *last != b'\n') {
-            // What is appended to a torn line would be lost with it: the next write is a whole new file.
-            lines.in_file = MAX_RECORDS + MAX_WASTE;
+            // What is appended to a torn line would be lost with it.
+            lines.stale = true;
         }
         for line in contents.split(|byte| *byte == b'\n') {
             if !line.is_empty() {
@@ -159,26 +162,46 @@ impl Records {
 
     /// Forgets a container; one that is not remembered is fine.
     pub(crate) fn remove(&self, id: &ContainerId) -> Result<()> {
-        if self.lines().get(id.as_str()).is_none() {
-            return Ok(());
+        {
+            let lines = self.lines();
+            // While the file is stale it may still have what was to be forgotten.
+            if lines.get(id.as_str()).is_none() && !lines.stale {
+                return Ok(());
+            }
         }
         self.append(&serde_json::to_vec(&Removed { id: id.as_str(), removed: true }).unwrap_or_default())
     }
 
     fn append(&self, line: &[u8]) -> Result<()> {
-        use std::os::unix::fs::OpenOptionsExt;
         let mut lines = self.lines();
         lines.take_in(line);
-        if lines.in_file > lines.by_age.len() + MAX_WASTE {
+        if lines.stale || lines.in_file > lines.by_age.len() + MAX_WASTE {
             let all: Vec<u8> = lines.by_age.values().flat_map(|line| [line, &b"\n"[..]].concat()).collect();
+            atomic::write(&self.path, &all, layout::FILE_MODE).inspect_err(|_| lines.stale = true)?;
             lines.in_file = lines.by_age.len();
-            return atomic::write(&self.path, &all, layout::FILE_MODE);
+            lines.stale = false;
+            return Ok(());
         }
-        let mut options = std::fs::OpenOptions::new();
-        options.append(true).create(true).mode(layout::FILE_MODE.bits());
-        let mut file = options.open(&self.path).map_err(|e| Error::io("open", &self.path, e))?;
-        file.write_all(&[line, b"\n"].concat()).map_err(|e| Error::io("write", &self.path, e))
+        append(&self.path, &[line, b"\n"].concat()).inspect_err(|_| lines.stale = true)
     }
+}
+
+/// Appends a line, or nothing: what a full disk has taken of it is taken back, for nobody may come who writes the file
+/// anew.
+fn append(path: &Path, line: &[u8]) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true).mode(layout::FILE_MODE.bits());
+    failpoint::io("daemon::ended-log::open").map_err(|e| Error::io("open", path, e))?;
+    let mut file = options.open(path).map_err(|e| Error::io("open", path, e))?;
+    failpoint::io("daemon::ended-log::write").map_err(|e| Error::io("write", path, e))?;
+    let before = file.metadata().map_err(|e| Error::io("stat", path, e))?.len();
+    file.write_all(line).map_err(|e| Error::io("write", path, e)).inspect_err(|_| {
+        // The error that matters is the one being returned.
+        let _ = file.set_len(before);
+    })?;
+    failpoint::at("daemon::ended-log::written");
+    Ok(())
 }
 
 /// When the file at `path` was last written, if that can be told.
@@ -246,5 +269,27 @@ mod tests {
         let again = Records::open(&state).unwrap();
         assert_eq!(again.read(&id(0)).unwrap(), Some(ended(0, 3)));
         assert_eq!(again.read(&id(2)).unwrap(), Some(ended(2, 4)));
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_with_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path());
+        let records = Records::open(&state).unwrap();
+        for n in 0..3 {
+            records.write(&ended(n, 0)).unwrap();
+        }
+        // Nothing can be opened for writing there.
+        std::fs::rename(state.ended_log(), folder.path().join("before")).unwrap();
+        std::fs::create_dir(state.ended_log()).unwrap();
+        records.write(&ended(3, 7)).unwrap_err();
+        records.remove(&id(0)).unwrap_err();
+        records.remove(&id(0)).unwrap_err();
+        assert_eq!(records.read(&id(3)).unwrap(), Some(ended(3, 7)));
+        std::fs::remove_dir(state.ended_log()).unwrap();
+        std::fs::rename(folder.path().join("before"), state.ended_log()).unwrap();
+        records.remove(&id(1)).unwrap();
+        let again = Records::open(&state).unwrap();
+        assert_eq!(again.all(), [ended(2, 0), ended(3, 7)]);
     }
 }

@@ -6,26 +6,39 @@ use crate::supervisor::Shared;
 use crate::tombstone;
 use gantry_container::{Container, restore};
 use gantry_oci::Runtime;
+use gantry_record::failpoint;
 use gantry_record::{ContainerId, ProcessId, layout};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
+
+/// How often something is tried that fails for reasons of the moment, and the pause in between.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Restores all containers. Those whose start was interrupted are undone beside each other, since that takes
 /// runtime commands.
 pub(crate) async fn all(shared: &Arc<Shared>) {
     tombstone::finish_all(&shared.settings.state, &shared.log).await;
-    let (ids, strangers) = match shared.settings.state.containers() {
-        Ok(found) => found,
-        Err(error) => {
-            error!(%error, "the state dir cannot be read; no container is restored");
-            return;
+    failpoint::at("daemon::restore::tombstones-finished");
+    let mut attempts = ATTEMPTS;
+    let (ids, strangers) = loop {
+        attempts -= 1;
+        match shared.settings.state.containers() {
+            Ok(found) => break found,
+            Err(error) if error.is_of_the_moment() && attempts > 0 => tokio::time::sleep(PAUSE).await,
+            Err(error) => {
+                error!(%error, "the state dir cannot be read; no container is restored");
+                return;
+            }
         }
     };
     for path in strangers {
         warn!(path = %path.display(), "a folder in the state dir is no container's; leaving it alone");
     }
+    failpoint::at("daemon::restore::listed");
     let mut tasks = JoinSet::new();
     for id in ids {
         let shared = Arc::clone(shared);
@@ -35,28 +48,52 @@ pub(crate) async fn all(shared: &Arc<Shared>) {
 }
 
 async fn one(shared: &Arc<Shared>, id: ContainerId) {
-    let container = match Container::load(Arc::clone(&shared.settings), id.clone()) {
-        Ok(container) => container,
-        Err(error) => {
-            set_aside_container(shared, &id, &shared.settings.runtime, &error).await;
+    let mut attempts = ATTEMPTS;
+    while let Err(error) = restore_one(shared, &id).await {
+        attempts -= 1;
+        if attempts == 0 {
+            // That says nothing against the container: it goes on beside its shims, for the next start to find.
+            error!(
+                container = %id, %error,
+                "it cannot be looked at, so it is left as it is and not listed; restart the daemon once the cause is mended"
+            );
             return;
         }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Restores a container. An error is one of the moment: trying again may help.
+async fn restore_one(shared: &Arc<Shared>, id: &ContainerId) -> gantry_container::Result<()> {
+    let container = match Container::load(Arc::clone(&shared.settings), id.clone()) {
+        Ok(container) => container,
+        Err(error) if error.is_of_the_moment() => return Err(error),
+        Err(error) => {
+            set_aside_container(shared, id, &shared.settings.runtime, &error).await;
+            return Ok(());
+        }
     };
+    failpoint::at("daemon::restore::loaded");
     let mut processes = Vec::new();
-    for process in container.dir().processes().unwrap_or_default() {
+    let found = match container.dir().processes() {
+        Err(error) if error.is_of_the_moment() => return Err(error.into()),
+        found => found.unwrap_or_default(),
+    };
+    for process in found {
         let was_reported = |identity: &_| {
             let kind = if process.is_init() { EventKind::StartContainer } else { EventKind::StartProcess };
             shared.log.knows(kind, id.as_str(), process.as_str(), ProcessKey::of(identity))
         };
         match restore::process(&container, process.clone(), was_reported).await {
             Ok(found) => processes.extend(found),
+            Err(error) if error.is_of_the_moment() => return Err(error),
             Err(error) if process.is_init() => {
-                set_aside_container(shared, &id, container.runtime(), &error).await;
-                return;
+                set_aside_container(shared, id, container.runtime(), &error).await;
+                return Ok(());
             }
             Err(error) => {
                 let folder = container.dir().process(&process);
-                restore::kill_shims(&id, folder.path());
+                restore::kill_shims(id, folder.path());
                 set_aside(shared, folder.path(), &error);
             }
         }
@@ -64,13 +101,16 @@ async fn one(shared: &Arc<Shared>, id: ContainerId) {
     if !processes.iter().any(|(process, _)| process.id.is_init()) {
         info!(container = %id, "it was never started; removing what is left of it");
         remove(&container).await;
-        return;
+        return Ok(());
     }
     info!(container = %id, processes = processes.len(), "restored");
+    failpoint::at("daemon::restore::looked-at");
     let mut actor = shared.enlist(container);
     // Before anybody may ask.
     actor.take_up(processes);
     actor.restored();
+    failpoint::at("daemon::restore::enlisted");
+    Ok(())
 }
 
 async fn remove(container: &Container) {
@@ -78,6 +118,7 @@ async fn remove(container: &Container) {
     if let Err(error) = container.delete_from_runtime().await {
         warn!(container = %container.id(), %error, "the runtime cannot delete the container");
     }
+    failpoint::at("daemon::restore::never-started-deleted");
     if let Err(error) = container.dir().remove() {
         warn!(container = %container.id(), %error, "its folder cannot be removed");
     }

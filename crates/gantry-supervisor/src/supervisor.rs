@@ -13,6 +13,7 @@ use crate::view::{ContainerView, Status};
 use gantry_container::bundle::Bundle;
 use gantry_container::cgroup::Stats;
 use gantry_container::{Checkpoint, Container, ExecSpec, NewContainer, Resources, Settings, checkpoint};
+use gantry_record::failpoint;
 use gantry_record::{ContainerId, ProcessId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -83,9 +84,11 @@ impl Supervisor {
     pub fn open(options: Options) -> Result<Self> {
         let state = &options.settings.state;
         state.create()?;
+        failpoint::at("daemon::open::state-dir-made");
         let path = state.event_log();
         let log = EventLog::open(&path, options.retain_events)
             .map_err(|source| Error::EventLog { path, source })?;
+        failpoint::at("daemon::open::event-log-read");
         let settings = Arc::new(options.settings);
         let shared = Arc::new(Shared {
             records: Records::open(&settings.state)?,
@@ -101,6 +104,7 @@ impl Supervisor {
         let restoring = Arc::clone(&shared);
         tokio::spawn(async move {
             restore::all(&restoring).await;
+            failpoint::at("daemon::restore::done");
             // The receiver in `Supervisor` may be gone if the daemon is stopping already.
             let _ = done.send(true);
         });

@@ -8,6 +8,7 @@
 
 use crate::events::{Event, EventKind, EventLog, ProcessKey};
 use gantry_container::process::Identity;
+use gantry_record::failpoint;
 use gantry_record::layout::{FOLDER_MODE, folders, remove_folder};
 use gantry_record::{ContainerDir, ContainerId, Error, ExitStatus, ProcessId, Result, StateDir};
 use std::path::{Path, PathBuf};
@@ -50,6 +51,7 @@ impl Tombstone {
         let folder = state.ended().join(format!("{}-{number}", std::process::id()));
         make_nested(&state.ended(), &folder)?;
         let buried = Self(folder);
+        failpoint::at("daemon::tombstone::made");
         let (from, to) = if process.is_init() {
             (state.container(container).path().to_owned(), buried.0.join(container.as_str()))
         } else {
@@ -57,7 +59,8 @@ impl Tombstone {
             make_folder(&home)?;
             (state.container(container).process(process).path().to_owned(), home.join(process.as_str()))
         };
-        rustix::fs::rename(&from, &to)
+        failpoint::io("daemon::tombstone::rename")
+            .and_then(|()| rustix::fs::rename(&from, &to))
             .map_err(|e| Error::io("rename", &from, e))
             .inspect_err(|_| buried.remove())?;
         Ok(buried)
@@ -67,7 +70,7 @@ impl Tombstone {
     /// was told of.
     pub(crate) fn told(self) -> Self {
         let told = self.0.with_extension(TOLD);
-        match rustix::fs::rename(&self.0, &told) {
+        match failpoint::io("daemon::tombstone::tell").and_then(|()| rustix::fs::rename(&self.0, &told)) {
             Ok(()) => Self(told),
             // Then it is only a little less safe.
             Err(_) => self,
@@ -76,9 +79,11 @@ impl Tombstone {
 
     /// Removes it.
     pub(crate) fn remove(&self) {
-        if let Err(error) = remove_folder(&self.0) {
+        let removed = failpoint::io("daemon::tombstone::remove").map_err(|e| Error::io("remove", &self.0, e));
+        if let Err(error) = removed.and_then(|()| remove_folder(&self.0)) {
             warn!(%error, "what an exit left cannot be removed; the next start tries again");
         }
+        failpoint::at("daemon::tombstone::removed");
         if let Some(ended) = self.0.parent() {
             remove_if_empty(ended);
         }
@@ -104,6 +109,7 @@ pub(crate) fn exit_event(container: &str, process: &str, status: ExitStatus, key
 pub(crate) async fn finish_all(state: &StateDir, log: &EventLog) {
     // Without the folder nothing was left.
     for (_, folder) in folders(&state.ended()).unwrap_or_default() {
+        failpoint::at("daemon::restore::tombstone-found");
         if folder.extension().is_none_or(|extension| extension != TOLD) {
             for (container, path) in folders(&folder).unwrap_or_default() {
                 finish(&ContainerDir::new(path), &container, log).await;
@@ -126,6 +132,7 @@ async fn finish(dir: &ContainerDir, container: &str, log: &EventLog) {
             let status = folder.exit_status().ok().flatten().unwrap_or(ExitStatus::UNKNOWN);
             info!(container, process = %process, %status, "reporting an exit that the last daemon could not report");
             log.append(exit_event(container, process.as_str(), status, key)).await;
+            failpoint::at("daemon::restore::tombstone-logged");
         }
     }
 }

@@ -49,21 +49,23 @@ impl Binaries {
         })
     }
 
-    /// A daemon that kills itself at a named step: `GANTRY_FAILPOINT_DAEMON` when that is set, else
-    /// `gantry/failpoints/gantryd` of the target folder, where `scripts/test.sh` puts it.
+    /// Daemon, shim and runtime with failpoints: in `GANTRY_FAILPOINTS_BIN_DIR` when that is set, else in
+    /// `gantry/failpoints` of the target folder, where `scripts/failpoints.sh` puts them. The client has none.
     ///
     /// # Panics
-    /// When there is none.
+    /// When one of them is not there.
     #[must_use]
-    pub fn failpoint_daemon() -> PathBuf {
-        let path = env::var_os("GANTRY_FAILPOINT_DAEMON")
-            .map_or_else(|| target().join("gantry/failpoints/gantryd"), PathBuf::from);
-        assert!(
-            path.is_file(),
-            "{} is not there: run `scripts/failpoints.sh`, or set GANTRY_FAILPOINT_DAEMON to a gantryd with failpoints",
-            path.display()
-        );
-        path
+    pub fn with_failpoints() -> Self {
+        let folder = env::var_os("GANTRY_FAILPOINTS_BIN_DIR")
+            .map_or_else(|| target().join("gantry/failpoints"), PathBuf::from);
+        for name in Self::NAMES.into_iter().filter(|name| *name != "gantry") {
+            assert!(
+                folder.join(name).is_file(),
+                "{name} is not in {}: run `scripts/failpoints.sh`, or set GANTRY_FAILPOINTS_BIN_DIR",
+                folder.display()
+            );
+        }
+        Self { folder }
     }
 
     fn in_folder(folder: PathBuf) -> Result<Self, MissingBinary> {

@@ -3,7 +3,8 @@
 use crate::finish::wait_within;
 use crate::notify::{NotReady, Readiness};
 use crate::wait::patient;
-use crate::{Binaries, Bundle, BundleBuilder, Finished, Runtime, Scratch, finish, runtime};
+use crate::{Binaries, Bundle, BundleBuilder, Failpoints, Finished, Runtime, Scratch, finish, runtime};
+use gantry_record::failpoint;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ pub struct DaemonOptions {
     runtime_program: Option<String>,
     shim: Option<PathBuf>,
     start_timeout: Option<Duration>,
-    kill_at: Option<String>,
+    failpoints: bool,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
 }
@@ -53,7 +54,7 @@ impl DaemonOptions {
             runtime_program: None,
             shim: None,
             start_timeout: None,
-            kill_at: None,
+            failpoints: false,
             args: Vec::new(),
             env: Vec::new(),
         }
@@ -80,10 +81,10 @@ impl DaemonOptions {
         self
     }
 
-    /// A daemon that is ended by SIGKILL when it reaches the step, such as `init::created`.
+    /// Programs that have failpoints, which the scratch's [`Failpoints`] arm.
     #[must_use]
-    pub fn kill_at(mut self, step: impl Into<String>) -> Self {
-        self.kill_at = Some(step.into());
+    pub fn failpoints(mut self) -> Self {
+        self.failpoints = true;
         self
     }
 
@@ -117,8 +118,8 @@ impl Daemon {
     /// As [`Daemon::start`], in a scratch that may already hold a state dir.
     #[must_use]
     pub fn start_in(scratch: &Arc<Scratch>, options: DaemonOptions) -> Self {
-        let mut daemon =
-            Self { scratch: Arc::clone(scratch), binaries: Binaries::locate(), options, child: None };
+        let binaries = if options.failpoints { Binaries::with_failpoints() } else { Binaries::locate() };
+        let mut daemon = Self { scratch: Arc::clone(scratch), binaries, options, child: None };
         fs::create_dir_all(daemon.temporary_files()).expect("make a folder for temporary files");
         daemon.launch();
         daemon
@@ -127,14 +128,10 @@ impl Daemon {
     /// The command that starts this daemon, or a second one like it.
     #[must_use]
     pub fn command(&self) -> Command {
-        let mut command = match &self.options.kill_at {
-            None => Command::new(self.binaries.gantryd()),
-            Some(step) => {
-                let mut command = Command::new(Binaries::failpoint_daemon());
-                command.env("GANTRY_KILL_AT", step);
-                command
-            }
-        };
+        let mut command = Command::new(self.binaries.gantryd());
+        if self.options.failpoints {
+            command.env(failpoint::VARIABLE, Failpoints::of(&self.scratch).folder());
+        }
         command.arg("--listen").arg(self.address());
         command.arg("--state-dir").arg(self.state_dir());
         command.arg("--shim").arg(self.options.shim.clone().unwrap_or_else(|| self.binaries.shim()));
@@ -144,9 +141,7 @@ impl Daemon {
                 vec![runtime::root_flag(&self.scratch)]
             }
             // The built-in runtime is the default, found beside the daemon.
-            (None, Runtime::BuiltIn) if self.options.kill_at.is_none() => {
-                vec![runtime::root_flag(&self.scratch)]
-            }
+            (None, Runtime::BuiltIn) => vec![runtime::root_flag(&self.scratch)],
             (None, other) => {
                 let other = other.command(&self.scratch);
                 command.arg("--runtime").arg(other.program);

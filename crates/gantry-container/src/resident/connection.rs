@@ -117,8 +117,10 @@ impl Connection {
     }
 
     /// See [`super::Resident::shim`].
-    pub(super) async fn shim(&self, request: &Request, ready: &OwnedFd) -> Option<Forked> {
+    pub(super) async fn shim(&self, request: &Request, ready: OwnedFd) -> Option<Forked> {
         let mut answers = self.ask(request, &[ready.as_fd()]).await?;
+        // The shim's own end is left, so that its death can be seen.
+        drop(ready);
         started(&mut answers).await
     }
 

@@ -72,7 +72,7 @@ impl Resident {
     }
 
     /// Forks a shim that has `ready` as its standard output. `None` if one has to be executed instead.
-    pub(crate) async fn shim(&self, shim: Shim, ready: &OwnedFd) -> Option<Forked> {
+    pub(crate) async fn shim(&self, shim: Shim, ready: OwnedFd) -> Option<Forked> {
         let connection = self.connection().await?;
         connection.shim(&Request::Shim(shim), ready).await
     }

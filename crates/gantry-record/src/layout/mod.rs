@@ -32,6 +32,7 @@ pub use process::ProcessDir;
 
 use crate::atomic;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::records::ContainerRecord;
 use crate::{ContainerId, ProcessId};
 use rustix::fs::Mode;
@@ -61,6 +62,8 @@ pub mod name {
     pub const START_TIME: &str = "starttime";
     /// [`ExitStatus`](crate::ExitStatus) as decimal text.
     pub const EXIT_STATUS: &str = "exitStatus";
+    /// Symbolic link to nothing, whose target is the exit status, there since `exitStatus` could not be written.
+    pub const EXIT_STATUS_LINK: &str = "exitStatus.link";
     /// The shim's log ([`crate::log`]).
     pub const SHIM_LOG: &str = "shim-log.json";
     /// The runtime's log ([`crate::log`]).
@@ -83,6 +86,7 @@ pub mod name {
 }
 
 fn make_folder(path: &Path) -> Result<()> {
+    failpoint::io("daemon::folder::make").map_err(|e| Error::io("mkdir", path, e))?;
     rustix::fs::mkdir(path, FOLDER_MODE).map_err(|e| Error::io("mkdir", path, e))
 }
 
@@ -133,6 +137,7 @@ impl StateDir {
     /// # Errors
     /// [`Error::Io`] when the folder cannot be read.
     pub fn containers(&self) -> Result<(Vec<ContainerId>, Vec<PathBuf>)> {
+        failpoint::io("daemon::restore::list").map_err(|e| Error::io("open", &self.0, e))?;
         let mut ids = Vec::new();
         let mut strangers = Vec::new();
         for (name, path) in folders(&self.0)? {
@@ -203,6 +208,7 @@ impl ContainerDir {
     /// [`Error::Io`] with kind `AlreadyExists` when the id is in use, or what failed.
     pub fn create(&self, record: &ContainerRecord) -> Result<()> {
         make_folder(&self.0)?;
+        failpoint::at("daemon::container::folder-made");
         atomic::write(&self.state(), &record.to_json(), FILE_MODE).inspect_err(|_| {
             let _ = self.remove();
         })
@@ -231,6 +237,7 @@ impl ContainerDir {
     /// # Errors
     /// [`Error::Io`] when the folder cannot be read.
     pub fn processes(&self) -> Result<Vec<ProcessId>> {
+        failpoint::io("daemon::container::list").map_err(|e| Error::io("open", &self.0, e))?;
         let mut ids: Vec<ProcessId> =
             folders(&self.0)?.iter().filter_map(|(name, _)| ProcessId::new(name).ok()).collect();
         ids.sort_by_key(|id| (id.is_init(), id.clone()));
@@ -246,6 +253,7 @@ impl ContainerDir {
         for process in self.processes().unwrap_or_default() {
             self.process(&process).remove()?;
         }
+        failpoint::at("daemon::container::processes-removed");
         remove_folder(&self.0)
     }
 
@@ -297,6 +305,12 @@ mod tests {
         std::fs::write(dir.file(name::PID), "12").unwrap();
         dir.write_exit_status(ExitStatus::KILLED).unwrap();
         assert_eq!((dir.pid().unwrap(), dir.exit_status().unwrap()), (Some(12), Some(ExitStatus::KILLED)));
+        // As on a full disk: nothing can be put into the place.
+        std::fs::remove_file(dir.file(name::EXIT_STATUS)).unwrap();
+        std::fs::create_dir_all(dir.file(name::EXIT_STATUS).join("x")).unwrap();
+        dir.write_exit_status(ExitStatus::KILLED).unwrap_err();
+        std::fs::remove_dir_all(dir.file(name::EXIT_STATUS)).unwrap();
+        assert_eq!(dir.exit_status().unwrap(), Some(ExitStatus::KILLED));
         for broken in ["", "-4", "0", "x"] {
             std::fs::write(dir.file(name::PID), broken).unwrap();
             assert!(matches!(dir.pid(), Err(Error::Damaged { .. })), "{broken:?}");

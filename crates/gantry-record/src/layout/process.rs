@@ -4,6 +4,7 @@ use super::{FILE_MODE, make_folder, name, remove_folder};
 use crate::ExitStatus;
 use crate::atomic;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::records::{ProcessRecord, Usage};
 use rustix::fs;
 use rustix::io::Errno;
@@ -38,10 +39,14 @@ impl ProcessDir {
     /// [`Error::Io`] with kind `AlreadyExists` when the id is in use, or what failed.
     pub fn create(&self, record: &ProcessRecord) -> Result<()> {
         make_folder(&self.0)?;
+        failpoint::at("daemon::process::folder-made");
         let fill = || {
             atomic::write(&self.file(name::STARTING), b"", FILE_MODE)?;
             atomic::write(&self.file(name::PROCESS), &record.to_json(), FILE_MODE)?;
+            failpoint::io("daemon::process::exit-fifo")
+                .map_err(|e| Error::io("mkfifo", self.file(name::EXIT), e))?;
             crate::fifo::make(&self.file(name::EXIT), FILE_MODE)?;
+            failpoint::at("daemon::process::exit-fifo-made");
             crate::fifo::make(&self.file(name::CONTROL), FILE_MODE)
         };
         fill().inspect_err(|_| {
@@ -92,15 +97,24 @@ impl ProcessDir {
     /// [`Error::Io`] when the file cannot be read.
     pub fn exit_status(&self) -> Result<Option<ExitStatus>> {
         let text = atomic::read_optional(&self.file(name::EXIT_STATUS))?;
-        Ok(text.and_then(|t| ExitStatus::parse(&String::from_utf8_lossy(&t))))
+        let status = text.and_then(|t| ExitStatus::parse(&String::from_utf8_lossy(&t)));
+        Ok(status.or_else(|| {
+            let target = fs::readlink(self.file(name::EXIT_STATUS_LINK), Vec::new()).ok()?;
+            ExitStatus::parse(target.to_str().ok()?)
+        }))
     }
 
-    /// Writes down how the process ended.
+    /// Writes down how the process ended. On a full disk [`name::EXIT_STATUS_LINK`] has it after the error, if at all
+    /// possible: the target of a short link is in the inode and takes no room.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be written.
     pub fn write_exit_status(&self, status: ExitStatus) -> Result<()> {
-        atomic::write(&self.file(name::EXIT_STATUS), status.to_string().as_bytes(), FILE_MODE)
+        let path = self.file(name::EXIT_STATUS);
+        atomic::write(&path, status.to_string().as_bytes(), FILE_MODE).inspect_err(|_| {
+            // Best effort: the error that matters is the one being returned.
+            let _ = fs::symlinkat(status.to_string(), fs::CWD, self.file(name::EXIT_STATUS_LINK));
+        })
     }
 
     /// What the process had used at its end, if the shim could read it. A figure of no consequence: damage is as
@@ -161,7 +175,9 @@ impl ProcessDir {
     /// # Errors
     /// [`Error::Io`] when the marker cannot be removed.
     pub fn mark_started(&self) -> Result<()> {
-        unlink(&self.file(name::STARTING))
+        let path = self.file(name::STARTING);
+        failpoint::io("daemon::process::starting-remove").map_err(|e| Error::io("remove", &path, e))?;
+        unlink(&path)
     }
 
     /// Removes the folder with all that is in it. The pid goes first: whoever finds the rest, because this one was
@@ -171,6 +187,7 @@ impl ProcessDir {
     /// [`Error::Io`] when something cannot be removed.
     pub fn remove(&self) -> Result<()> {
         unlink(&self.file(name::PID))?;
+        failpoint::at("daemon::process::pid-removed");
         remove_folder(&self.0)
     }
 }

@@ -3,6 +3,7 @@
 //! For version 1 the answer stands in `/proc/self/mountinfo` (proc_pid_mountinfo(5)): a mount of type `cgroup` for each
 //! hierarchy, whose super options name its controllers, such as `rw,cpu,cpuacct` or `rw,xattr,name=systemd`.
 
+use gantry_record::failpoint;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -83,6 +84,7 @@ impl Hierarchy {
                 enable_controllers(&dir)?;
             }
             dir.push(component);
+            failpoint::io("runtime::cgroup::make").map_err(|e| step("create", &dir)(e.into()))?;
             let is_new = match fs::create_dir(&dir) {
                 Ok(()) => true,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,

@@ -17,6 +17,7 @@ mod limits;
 mod processes;
 pub(crate) mod stats;
 
+use gantry_record::failpoint;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -88,6 +89,7 @@ impl Cgroup {
     pub(crate) fn join(&self) -> Result<()> {
         for hierarchy in self.layout.hierarchies() {
             let file = hierarchy.dir(&self.path).join(if self.is_v2() { "cgroup.procs" } else { "tasks" });
+            failpoint::io("runtime::cgroup::join").map_err(|e| step("join", &file)(e.into()))?;
             write(&file, "0").map_err(step("join", file))?;
         }
         Ok(())
@@ -116,6 +118,7 @@ impl Cgroup {
     pub(crate) fn remove(&self) -> Result<()> {
         for hierarchy in self.layout.hierarchies() {
             let dir = hierarchy.dir(&self.path);
+            failpoint::io("runtime::cgroup::remove").map_err(|e| step("remove", &dir)(e.into()))?;
             let mut attempt = 0;
             while let Err(source) = remove_tree(&dir) {
                 attempt += 1;

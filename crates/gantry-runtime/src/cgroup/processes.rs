@@ -1,5 +1,6 @@
 //! The processes of a cgroup, those of the cgroups below it included.
 
+use gantry_record::failpoint;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -36,6 +37,7 @@ impl Cgroup {
     pub(crate) fn signal_all(&self, signal: SignalNumber) -> Result<usize> {
         let was_frozen = self.is_frozen();
         let frozen = was_frozen || self.freeze().is_ok();
+        failpoint::at("runtime::kill::frozen");
         let result = self.pids().map(|pids| {
             let sent =
                 |pid: &Pid| Identity::of(*pid).and_then(|process| process.send(signal)).unwrap_or(false);

@@ -1,5 +1,6 @@
 //! `create`: builds a container whose process waits for `start`.
 
+use gantry_record::failpoint;
 use std::os::fd::OwnedFd;
 
 use oci_spec::runtime::{Process, Spec};
@@ -57,6 +58,7 @@ pub(crate) fn create(store: &Store, args: &Create, mode: &Mode) -> Result<Create
     let console = Console::open(terminal, mode.detached, args.new.console_socket.as_deref(), owner)?;
     let cgroup = Cgroup::of_spec(&bundle.spec, &args.id)?;
     let dir = store.claim(&args.id)?;
+    failpoint::at("runtime::create::claimed");
     let created = build(&dir, args, mode, bundle, console, &cgroup);
     if created.is_err() {
         // The error that led here says more than one of clearing up would.
@@ -93,9 +95,12 @@ fn build(
     cgroup: &Cgroup,
 ) -> Result<Created> {
     dir.save_config(&bundle.json)?;
+    failpoint::at("runtime::create::config-saved");
     cgroup.create()?;
+    failpoint::at("runtime::create::cgroup-made");
     if let Some(resources) = bundle.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref()) {
         cgroup.limit(resources)?;
+        failpoint::at("runtime::create::limited");
     }
     let status = if mode.start_now { Status::Running } else { Status::Created };
     let mut record = new_record(&args.id, &bundle, status);
@@ -120,16 +125,20 @@ fn build(
         report: if mode.start_now { Channel::Pipe } else { Channel::Fifo(dir.start_fifo()) },
     }
     .launch()?;
+    failpoint::at("runtime::create::launched");
     record.pid = launched.process.pid.as_raw_nonzero().get();
     record.init_process_start = launched.process.start_time;
     let finish = || {
         let terminal = terminal.map(Terminal::deliver).transpose()?.flatten();
+        failpoint::at("runtime::create::terminal-sent");
         dir.save_record(&record)?;
+        failpoint::at("runtime::create::record-saved");
         if let Some(path) = &args.new.pid_file {
             pid_file::write(path, launched.process.pid)?;
         }
         Ok(terminal)
     };
     let terminal = finish().inspect_err(|_| kill_and_reap(launched.process))?;
+    failpoint::at("runtime::create::done");
     Ok(Created { container: Container { dir: dir.clone(), record }, spec, launched, terminal })
 }

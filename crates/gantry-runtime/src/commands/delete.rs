@@ -1,5 +1,6 @@
 //! `delete`: removes what a container holds: its cgroup, its directory, and the processes that outlived its first one.
 
+use gantry_record::failpoint;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -46,12 +47,16 @@ fn delete(store: &Store, id: &ContainerId, force: bool) -> Result<()> {
 
 /// Removes what a container holds whose first process has ended.
 pub(crate) fn destroy(container: &Container, spec: &Spec) -> Result<()> {
+    failpoint::at("runtime::delete::stopped");
     let cgroup = Cgroup::of_spec(spec, &container.dir.id)?;
     if !has_own_pids(spec) {
         cgroup.kill_all()?;
+        failpoint::at("runtime::delete::rest-killed");
     }
     cgroup.remove()?;
+    failpoint::at("runtime::delete::cgroup-removed");
     container.dir.remove()?;
+    failpoint::at("runtime::delete::folder-removed");
     let state = hooks::state(&container.record, Status::Stopped);
     match spec.hooks() {
         Some(hooks) => hooks::run(&container.id(), "poststop", hooks.poststop().as_ref(), &state),
@@ -62,6 +67,7 @@ pub(crate) fn destroy(container: &Container, spec: &Spec) -> Result<()> {
 /// Kills all processes and waits for the first one to be gone.
 fn end(container: &Container) -> Result<()> {
     container.cgroup()?.kill_all()?;
+    failpoint::at("runtime::delete::all-killed");
     let Some(init) = container.record.init() else { return Ok(()) };
     if init.is_alive() {
         // It may have been moved out of the cgroup.
@@ -87,8 +93,10 @@ fn clear_interrupted(dir: &ContainerDir) -> Result<()> {
     if let Some(spec) = dir.config()? {
         let cgroup = Cgroup::of_spec(&spec, &dir.id)?;
         cgroup.kill_all()?;
+        failpoint::at("runtime::clear::killed");
         cgroup.remove()?;
     }
+    failpoint::at("runtime::clear::cgroup-removed");
     dir.remove()
 }
 

@@ -1,5 +1,6 @@
 //! `exec`: another process in a running container.
 
+use gantry_record::failpoint;
 use std::fs;
 use std::path::Path;
 
@@ -34,6 +35,7 @@ pub(crate) fn run(store: &Store, args: &Exec) -> Result<ExitCode> {
     bundle::normalize(&mut spec);
     let process = process_of(args, &container, &spec)?;
     let cgroup = Cgroup::of_spec(&spec, &container.dir.id)?;
+    failpoint::at("runtime::exec::prepared");
     let linux = spec.linux().clone().unwrap_or_default();
     let joined = Joined::of(init, &linux, args.id.as_str())?;
     if let Some(linux) = spec.linux_mut() {
@@ -76,9 +78,11 @@ pub(crate) fn run(store: &Store, args: &Exec) -> Result<ExitCode> {
         let master = delivered.inspect_err(|_| kill_and_reap(launched.process))?;
         Ok((launched, master))
     });
+    failpoint::at("runtime::exec::launched");
     let _ = fs::remove_file(&notify_socket);
     let (mut launched, terminal) = started?;
     launched.wait_for_exec(args.id.as_str())?;
+    failpoint::at("runtime::exec::running");
     let finish = || {
         if let Some(path) = &args.pid_file {
             pid_file::write(path, launched.process.pid)?;
@@ -86,6 +90,7 @@ pub(crate) fn run(store: &Store, args: &Exec) -> Result<ExitCode> {
         Ok(())
     };
     finish().inspect_err(|_| kill_and_reap(launched.process))?;
+    failpoint::at("runtime::exec::done");
     match foreground {
         None => Ok(ExitCode::SUCCESS),
         Some(foreground) => {

@@ -5,18 +5,21 @@ use crate::error::{Error, Result};
 use crate::exit_code::ExitCode;
 use crate::signal::SignalNumber;
 use crate::store::{Status, Store};
+use gantry_record::failpoint;
 
 /// Runs the command.
 pub(crate) fn run(store: &Store, args: &Kill) -> Result<ExitCode> {
     let container = store.load(&args.id)?;
     let cgroup = container.cgroup()?;
     if args.all {
+        failpoint::at("runtime::kill::found");
         // Without a pid namespace of its own a container can outlive its first process.
         if args.signal == SignalNumber::KILL {
             cgroup.kill_all()?;
         } else {
             cgroup.signal_all(args.signal)?;
         }
+        failpoint::at("runtime::kill::sent");
         return Ok(ExitCode::SUCCESS);
     }
     let not_running = || Error::NotRunning { id: args.id.to_string() };

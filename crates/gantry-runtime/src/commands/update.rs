@@ -1,5 +1,6 @@
 //! `update`: other resource limits for a container, from JSON or flags.
 
+use gantry_record::failpoint;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -28,7 +29,9 @@ pub(crate) fn run(store: &Store, args: &Update) -> Result<ExitCode> {
     legacy::upgrade_resources(&mut resources);
     let resources: LinuxResources =
         serde_json::from_value(resources).map_err(|e| Error::Parse { path: source.to_owned(), source: e })?;
+    failpoint::at("runtime::update::read");
     container.cgroup()?.limit(&resources)?;
+    failpoint::at("runtime::update::limited");
     Ok(ExitCode::SUCCESS)
 }
 

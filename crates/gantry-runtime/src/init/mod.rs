@@ -21,6 +21,7 @@ mod pivot;
 mod proc;
 mod terminal;
 
+use gantry_record::failpoint;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
@@ -65,18 +66,25 @@ impl Init<'_> {
         // Modes of what is created are meant as they stand.
         let umask = rustix::process::umask(Mode::empty());
         namespaces::enter(self.spec, &linux)?;
+        failpoint::at("runtime::init::namespaces");
         pivot::prepare(self.rootfs, linux.rootfs_propagation().as_deref())?;
+        failpoint::at("runtime::init::root-prepared");
         let root = Root::open(self.rootfs)?;
         let dev_read_only = mounts::mount_all(self, &root, cgroup_namespace)?;
+        failpoint::at("runtime::init::mounted");
         devices::create(self.spec, &linux, &root)?;
+        failpoint::at("runtime::init::devices");
         // But hooks get the caller's mask.
         rustix::process::umask(umask);
         self.hooks(to_parent, from_parent)?;
+        failpoint::at("runtime::init::hooks-run");
         rustix::process::umask(Mode::empty());
         pivot::enter(&root, self.rootfs, self.no_pivot, linux.rootfs_propagation().as_deref())?;
+        failpoint::at("runtime::init::pivoted");
         let root = Root::open(Path::new("/"))?;
         devices::reopen_null(&root)?;
         proc::set_parameters(linux.sysctl().as_ref())?;
+        failpoint::at("runtime::init::parameters-set");
         if let Some(socket) = self.console {
             let user = self.spec.process().as_ref().map_or(0, |process| process.user().uid());
             terminal::open(&root, socket, user)?;
@@ -93,6 +101,7 @@ impl Init<'_> {
         }
         hide::make_read_only(&root, linux.readonly_paths().as_deref().unwrap_or_default())?;
         hide::mask(&root, linux.masked_paths().as_deref().unwrap_or_default())?;
+        failpoint::at("runtime::init::masked");
         rustix::process::umask(umask);
         self.leave_groups()
     }

@@ -1,5 +1,6 @@
 //! How a process gets into a container: the child's side, up to the execve of its command.
 
+use gantry_record::failpoint;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -65,6 +66,7 @@ pub(crate) fn run(mut child: Child<'_>) -> ! {
 }
 
 fn enter(child: &mut Child<'_>) -> Result<(), Failure> {
+    failpoint::at("runtime::child::cloned");
     if let Some(go) = child.go.take() {
         let mut byte = [0];
         (&go).read_exact(&mut byte).map_err(|_| Failure::Abandoned)?;
@@ -72,6 +74,7 @@ fn enter(child: &mut Child<'_>) -> Result<(), Failure> {
     } else {
         if let Some(cgroup) = child.cgroup {
             cgroup.join()?;
+            failpoint::at("runtime::child::cgroup-joined");
         }
         rlimits::apply(&child.args.spec, None)?;
     }
@@ -79,9 +82,12 @@ fn enter(child: &mut Child<'_>) -> Result<(), Failure> {
         // Kernels without keyrings, and filters that refuse them, are no reason not to run.
         let _ = sys::join_session_keyring(name);
     }
+    failpoint::at("runtime::child::limited");
     std::mem::take(&mut child.entered).join_in_child()?;
+    failpoint::at("runtime::child::entered");
     if let Some(init) = &child.init {
         init.build(&mut child.main_sender, &mut child.init_receiver)?;
+        failpoint::at("runtime::child::built");
     }
     container_init_process(child.args, &mut child.main_sender, &mut child.init_receiver)
         .map_err(|e| Failure::Init(Box::new(e)))

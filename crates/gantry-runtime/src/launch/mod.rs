@@ -22,6 +22,7 @@ pub(crate) mod namespaces;
 pub(crate) mod report;
 mod rlimits;
 
+use gantry_record::failpoint;
 use std::ffi::CString;
 use std::fs;
 use std::io::Write;
@@ -141,7 +142,9 @@ impl Launch<'_> {
             channel::main_channel().map_err(|e| prepare("create a channel")(e.into()))?;
         let (mut init_sender, init_receiver) =
             channel::init_channel().map_err(|e| prepare("create a channel")(e.into()))?;
+        failpoint::at("runtime::launch::socket-made");
         let (mut reader, writer) = self.report.open()?;
+        failpoint::at("runtime::launch::report-opened");
         if self.start_now {
             // The word to start waits in the socket, so that the child need not.
             let notified = NotifySocket::new(&self.notify_socket).notify_container_start();
@@ -162,6 +165,7 @@ impl Launch<'_> {
         let new_user_namespace = user_namespace.is_some();
         let (go_parent, go_child) = UnixStream::pair().map_err(system("create a socket pair"))?;
         let args = self.container_args(executor, listener, user_namespace);
+        failpoint::at("runtime::launch::prepared");
         let entered = Entered::enter(&linux)?;
         let v2 = self.cgroup.open_v2()?;
         let flags = clone_flags(&linux);
@@ -205,6 +209,7 @@ impl Launch<'_> {
             }
             Cloned::Parent { pid, pidfd } => (pid, pidfd),
         };
+        failpoint::at("runtime::launch::cloned");
         drop((go_child, writer));
         let _ = (main_sender.close(), init_receiver.close());
         let launched = entered.leave().and_then(|()| {
@@ -213,7 +218,9 @@ impl Launch<'_> {
                 self.complete_user_namespace(&linux, pid, !born_inside)?;
                 (&go_parent).write_all(&[1]).map_err(system("let the container's process go on"))?;
             }
+            failpoint::at("runtime::launch::identified");
             self.serve(pid, &mut main_receiver, &mut init_sender)?;
+            failpoint::at("runtime::launch::ready");
             Ok(process)
         });
         let ended = launched.is_err().then(|| rustix::process::kill_process(pid, Signal::KILL));

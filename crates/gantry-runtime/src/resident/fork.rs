@@ -1,5 +1,6 @@
 //! What is forked: a shim, or a command of this runtime.
 
+use gantry_record::failpoint;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -45,7 +46,9 @@ fn be_shim(parent: &Parent, number: u64, shim: Shim, descriptors: Vec<OwnedFd>) 
     if let Some(line) = parent.line {
         line.set(&words);
     }
+    failpoint::at("runtime::resident::shim-named");
     started(&parent.socket, number)?;
+    failpoint::at("runtime::resident::shim-told");
     let [ready] =
         <[OwnedFd; 1]>::try_from(descriptors).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     sys::null_stdin()?;
@@ -62,7 +65,9 @@ fn be_command(
     arguments: Vec<OsString>,
     descriptors: Vec<OwnedFd>,
 ) -> io::Result<i32> {
+    failpoint::at("runtime::resident::command-begun");
     started(&parent.socket, number)?;
+    failpoint::at("runtime::resident::command-told");
     let streams =
         <[OwnedFd; 3]>::try_from(descriptors).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     rustix::stdio::dup2_stdin(&streams[0])?;

@@ -9,6 +9,7 @@ mod fork;
 mod socket;
 mod sys;
 
+use gantry_record::failpoint;
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 
@@ -48,6 +49,8 @@ pub(crate) fn run() -> Result<()> {
     // What is forked from here enters containers.
     protection::ensure()?;
     sys::remove_from_environment(ALLOCATOR.0);
+    failpoint::arm("runtime");
+    failpoint::at("runtime::resident::begun");
     let parent = Parent { socket: Socket::take_stdin()?, line: CommandLine::find() };
     if let Some(line) = parent.line {
         line.set(&["gantry-runtime", "resident"].map(OsStr::new));
@@ -56,6 +59,7 @@ pub(crate) fn run() -> Result<()> {
     signals.block();
     let children = signals.descriptor().map_err(system("open a descriptor for signals"))?;
     parent.socket.greet()?;
+    failpoint::at("runtime::resident::greeted");
     // Commands that were not seen to end yet, and the numbers of their requests.
     let mut commands: Vec<(Pid, u64)> = Vec::new();
     loop {
@@ -81,9 +85,14 @@ pub(crate) fn run() -> Result<()> {
 impl Parent {
     fn serve(&self, commands: &mut Vec<(Pid, u64)>, order: Order) {
         let (number, is_command) = (order.number, matches!(order.request, Request::Run(_)));
-        match fork::fork(self, order) {
-            Ok(pid) if is_command => commands.push((pid, number)),
-            Ok(_) => {}
+        failpoint::at("runtime::resident::asked");
+        let forked = failpoint::io("runtime::resident::fork").map_err(Into::into);
+        match forked.and_then(|()| fork::fork(self, order)) {
+            Ok(pid) if is_command => {
+                failpoint::at("runtime::resident::command-forked");
+                commands.push((pid, number));
+            }
+            Ok(_) => failpoint::at("runtime::resident::shim-forked"),
             Err(error) => {
                 let errno = error.raw_os_error().unwrap_or(libc::EIO);
                 self.socket.reply(number, Reply::Refused { errno }, None);

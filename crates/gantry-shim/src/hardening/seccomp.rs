@@ -19,7 +19,7 @@ const ALLOWED: &[c_long] = &[
     // Files.
     libc::SYS_openat, libc::SYS_close, libc::SYS_fcntl, libc::SYS_dup, libc::SYS_dup3, libc::SYS_fstat,
     libc::SYS_newfstatat, libc::SYS_statx, libc::SYS_faccessat, libc::SYS_faccessat2, libc::SYS_readlinkat,
-    libc::SYS_renameat, libc::SYS_renameat2, libc::SYS_unlinkat, libc::SYS_ftruncate, libc::SYS_fallocate,
+    libc::SYS_symlinkat, libc::SYS_renameat, libc::SYS_renameat2, libc::SYS_unlinkat, libc::SYS_ftruncate, libc::SYS_fallocate,
     libc::SYS_fsync, libc::SYS_fdatasync, libc::SYS_chdir, libc::SYS_getcwd,
     // Memory, and libc's own business.
     libc::SYS_munmap, libc::SYS_mremap, libc::SYS_madvise, libc::SYS_brk, libc::SYS_futex, libc::SYS_getrandom,

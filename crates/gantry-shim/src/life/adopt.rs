@@ -12,6 +12,7 @@ use crate::logging::{Logger, Plan};
 use crate::process::{Orphan, Process};
 use crate::stdio::{Client, Direct, Stdio, Terminal};
 use gantry_record::ProcessRecord;
+use gantry_record::failpoint;
 
 /// Finds the process and opens its streams.
 pub(super) fn adopt(
@@ -25,8 +26,10 @@ pub(super) fn adopt(
         Some(status) => Process::Over(status),
         None => Process::Orphan(Orphan::find(events, &folder.here)?),
     };
+    failpoint::at("shim::adopt::found");
     let mut complain = |error: Error| log.warn(format!("{error}; going on without it"));
     let logger = plan.and_then(|plan| Logger::again(events, plan).map_err(&mut complain).ok());
+    failpoint::at("shim::adopt::logger");
     let [stdin, stdout, stderr] = super::paths(record);
     let stdio = if record.terminal() {
         let master = console::inherited()?;
@@ -48,6 +51,7 @@ pub(super) fn adopt(
         }
         Stdio::Direct(streams)
     };
+    failpoint::at("shim::adopt::streams");
     let kind = Kind::of(record, &process);
     Ok((logger, Begun { process, stdio, kind, runtime: [0; 2] }))
 }

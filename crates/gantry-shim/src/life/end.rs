@@ -14,6 +14,7 @@ use crate::process::Ended;
 use crate::reaper;
 use crate::runtime::Outcome;
 use crate::stdio::{Direct, Stdio, Terminal, Unread, Writers};
+use gantry_record::failpoint;
 use gantry_record::layout::name;
 use gantry_record::{ExitStatus, Usage, atomic, layout};
 use std::os::fd::OwnedFd;
@@ -46,6 +47,7 @@ impl Shim<'_> {
     pub(super) fn end(self, ended: &Ended) -> Result<()> {
         // What the process itself is needed for is over.
         let Self { log, folder, exit, control, events, driver, stdio, mut logger, kind, cgroup, .. } = self;
+        failpoint::at("shim::exit-seen");
         if let Some(remark) = ended.remark {
             log.warn(remark);
         }
@@ -61,6 +63,7 @@ impl Shim<'_> {
             }
         }
         drop(cgroup);
+        failpoint::at("shim::usage-noted");
         // Whoever has reaped it may have written down what the kernel does not tell anybody else.
         let recorded = || folder.here.exit_status().ok().flatten();
         let status = ended.status.map(|status| match ended.remark {
@@ -72,12 +75,14 @@ impl Shim<'_> {
             log.warn(format!("exitStatus could not be written, status {status} goes through the exit FIFO"));
             (status, exit.send(status))
         });
+        failpoint::at("shim::status-told");
         // Nothing that comes now has a meaning.
         drop(control);
 
         if kind == (Kind::Init { kills_the_rest: false }) {
             // A failure shows itself in what follows, where it matters.
             let _ = driver.kill_all();
+            failpoint::at("shim::rest-killed");
         }
         let settling = Settling { events: &events, kind, begun: Instant::now() };
         let rest = match stdio {
@@ -90,14 +95,19 @@ impl Shim<'_> {
                 Rest::Terminal(terminal)
             }
         };
+        failpoint::at("shim::drained");
         for complaint in logger.map(Logger::finish).unwrap_or_default() {
             log.warn(complaint);
         }
+        failpoint::at("shim::logs-finished");
         settling.orphans()?;
+        failpoint::at("shim::orphans-reaped");
         let marker = settling.start()?;
+        failpoint::at("shim::start-over");
         if kind != Kind::Exec {
             match delete(&events, || driver.delete())? {
                 Ok(()) => {
+                    failpoint::at("shim::deleted");
                     let deleted = folder.here.file(name::DELETED);
                     // Without this marker the daemon deletes once more, which does no harm.
                     let _ = atomic::write(&deleted, b"", layout::FILE_MODE);
@@ -109,7 +119,9 @@ impl Shim<'_> {
             tell(&events, &folder, status, told)?;
         }
         let _ = rustix::process::chdir("/");
+        failpoint::at("shim::folder-left");
         drop(exit);
+        failpoint::at("shim::exit-closed");
         drop(marker);
         linger(&events, rest)
     }
@@ -228,6 +240,7 @@ fn tell(events: &EventLoop, folder: &Folder, status: ExitStatus, told: Option<Ow
     let mut ready = Ready::default();
     while folder.here.write_exit_status(status).is_err() && !told.is_taken(ready) && !is_past(Some(deadline))
     {
+        failpoint::at("shim::status-untold");
         ready = wait(events, Some(Instant::now() + pause))?;
         pause = (pause * 2).min(LAST_RETRY);
     }

@@ -17,6 +17,7 @@ use crate::{hardening, oom};
 use gantry_oci::Runtime;
 use gantry_record::ProcessRecord;
 use gantry_record::control::ControlMessage;
+use gantry_record::failpoint;
 use rustix::event::epoll::EventFlags;
 use rustix::fs::Mode;
 use rustix::process::{Gid, Pid, Uid};
@@ -74,14 +75,20 @@ pub(crate) fn run(
     log: &ShimLog,
 ) -> Result<()> {
     let folder = Folder::current()?;
+    failpoint::at("shim::log-opened");
+    failpoint::io("shim::open-exit").map_err(Error::setup("opening the exit FIFO"))?;
     let exit = ExitPipe::open()?;
+    failpoint::at("shim::exit-opened");
     let control = Control::open()?;
+    failpoint::at("shim::control-opened");
     let mut record = folder.here.load()?;
+    failpoint::at("shim::record-read");
     let events = EventLoop::new()?;
     // Nothing is heard from it before there is somebody to obey, but nothing can fail any more then either.
     events.add(&control, Source::Control, EventFlags::empty()).map_err(Error::setup("epoll_ctl"))?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(Error::setup("becoming a subreaper"))?;
+    failpoint::at("shim::subreaper");
     let runtime = Runtime::new(arguments.runtime, record.runtime_args.clone());
     let inherited = Inherited { umask: inherited_umask, core: hardening::forbid_cores() };
     let driver = Driver::new(runtime, built_in, arguments.id, inherited);
@@ -89,12 +96,14 @@ pub(crate) fn run(
     let (logger, begun) = match arguments.origin {
         Origin::Start => {
             let logger = plan.map(|plan| Logger::create(&events, plan)).transpose()?;
+            failpoint::at("shim::logger-made");
             (logger, start::start(&events, &folder, &record, &driver, &arguments.bundle)?)
         }
         Origin::Adoption => adopt::adopt(&events, &folder, &record, plan, log)?,
     };
     let times = record.trace.then_some(begun.runtime);
     drop(record);
+    failpoint::at("shim::process-there");
     hardening::hide();
 
     let Begun { process, stdio, kind, .. } = begun;
@@ -117,20 +126,28 @@ pub(crate) fn run(
     shim.obey();
     // What the one before was asked for.
     shim.hands_over = false;
+    failpoint::at("shim::obedient");
     readiness.ready(times);
+    failpoint::at("shim::ready-said");
     if kind != Kind::Exec {
         shim.cgroup = shim.process.inspect(Cgroup::of).unwrap_or_default();
     }
+    failpoint::at("shim::cgroup-found");
     drop(arguments.bundle);
     shim.process.inspect(oom::outlive);
+    failpoint::at("shim::oom-score-set");
     let given_up = if kind == Kind::Exec { hardening::beside_exec() } else { hardening::beside_init() };
     if let Err(error) = given_up {
         log.warn(format!("{error}; going on with the privileges that are left"));
     }
+    failpoint::at("shim::hardened");
     match shim.serve()? {
         Some(ended) => shim.end(&ended),
         // The process and all that belongs to it is left as it is: the daemon holds a second end of everything.
-        None => Ok(()),
+        None => {
+            failpoint::at("shim::hands-over");
+            Ok(())
+        }
     }
 }
 

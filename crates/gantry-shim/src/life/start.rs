@@ -11,6 +11,7 @@ use crate::runtime::{Driver, Printed, Running, Streams};
 use crate::stdio::{Client, Direct, Size, Stdio, Terminal};
 use gantry_oci::{Console, Create, Exec, Logging};
 use gantry_record::ProcessRecord;
+use gantry_record::failpoint;
 use gantry_record::layout::name;
 use gantry_record::ready::now;
 use rustix::process::{Pid, Signal};
@@ -52,13 +53,16 @@ pub(super) fn start(
 impl Start<'_> {
     fn without_terminal(&self) -> Result<Begun> {
         let [stdin, stdout, stderr] = super::paths(self.record);
+        failpoint::io("shim::open-streams").map_err(Error::setup("opening the streams"))?;
         let mut streams = Direct::open(stdin, stdout, stderr, super::how(self.record, false))?;
+        failpoint::at("shim::streams-opened");
         let child = self.spawn(None, streams.streams()?)?;
         let status = self.wait(child, None);
         let finished = status
             .and_then(|(status, _)| self.check(status, || streams.peek_stderr()))
             .and_then(|()| self.meet());
         let (process, kind) = finished.inspect_err(|_| self.clean_up())?;
+        failpoint::at("shim::met");
         streams.process_exists();
         Ok(Begun { process, stdio: Stdio::Direct(streams), kind, runtime: self.times.get() })
     }
@@ -66,12 +70,14 @@ impl Start<'_> {
     fn with_terminal(&self) -> Result<Begun> {
         let [stdin, stdout, _] = super::paths(self.record);
         let client = Client::open(stdin, stdout, super::how(self.record, true))?;
+        failpoint::at("shim::client-opened");
         // Either this shim makes the terminal, or the runtime does and sends it here.
         let (pair, mut socket) = if self.record.console_path {
             (Some(Pair::open(self.record.root_uid, self.record.root_gid)?), None)
         } else {
             (None, Some(ConsoleSocket::listen(self.events, self.folder.absolute.path())?))
         };
+        failpoint::at("shim::console-ready");
         let console = pair.as_ref().map(|pair| Console::Path(pair.path()));
         let console = console.or_else(|| socket.as_ref().map(|socket| Console::Socket(socket.address())));
         // The process gets the terminal, so what the runtime itself prints can be caught.
@@ -82,6 +88,7 @@ impl Start<'_> {
             let (status, sent) = self.wait(child, socket.as_mut())?;
             self.check(status, || Some(printed.tail()))?;
             let (process, kind) = self.meet()?;
+            failpoint::at("shim::terminal-came");
             let master = pair.map(Pair::into_master).or(sent);
             let master = master.ok_or(Error::NoTerminal { seconds: TERMINAL_LIMIT.as_secs() })?;
             let terminal = Terminal::new(self.events, master, client)?;
@@ -95,7 +102,10 @@ impl Start<'_> {
 
     fn spawn(&self, console: Option<Console<'_>>, streams: Streams) -> Result<Running> {
         self.times.set([now(), 0]);
-        self.driver.spawn(self.command(console)?, self.bundle, streams)
+        failpoint::io("shim::run-runtime").map_err(Error::setup("starting the runtime"))?;
+        let running = self.driver.spawn(self.command(console)?, self.bundle, streams)?;
+        failpoint::at("shim::runtime-spawned");
+        Ok(running)
     }
 
     fn command(&self, console: Option<Console<'_>>) -> Result<Command> {
@@ -154,6 +164,7 @@ impl Start<'_> {
                         || !status.success()
                         || deadline <= Instant::now() =>
                 {
+                    failpoint::at("shim::runtime-ended");
                     let [began, _] = self.times.get();
                     self.times.set([began, now()]);
                     return Ok((status, master));
@@ -191,6 +202,7 @@ impl Start<'_> {
 
     /// Undoes what the runtime has done before something failed.
     fn clean_up(&self) {
+        failpoint::at("shim::clean-up");
         if !self.record.exec {
             self.driver.discard(self.bundle);
         } else if let Ok(Some(pid)) = self.folder.here.pid()

@@ -7,6 +7,7 @@ use super::source::{Glass, Source};
 use super::{Complaints, INPUT_BYTES, Log, Logger, OUTPUT_BYTES};
 use gantry_record::container_log::{LogRecord, Stream};
 use gantry_record::error::errno_text;
+use gantry_record::failpoint;
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
@@ -74,7 +75,9 @@ impl Logger {
             };
             let piece = Piece { stream: source.stream, time, taken, records: output };
             append(logs, *number, journal.as_ref(), complaints, &piece);
+            failpoint::at("shim::log::appended");
             source.take(bytes);
+            failpoint::at("shim::log::taken");
             if let Some(journal) = journal {
                 journal.done(dropped(logs));
             }
@@ -165,7 +168,9 @@ fn append(
             note_bytes,
             end: begin.offset + bytes as u64,
         };
+        failpoint::at("shim::log::room-made");
         journal.begin(&batch, before);
+        failpoint::at("shim::log::journaled");
     }
     match log.file.append([&note, piece.records]) {
         Ok(()) => log.dropped = 0,

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use gantry_record::container_log::LogTarget;
+use gantry_record::failpoint;
 use rustix::fs::{self, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::io::IoSlice;
@@ -68,6 +69,7 @@ impl LogFile {
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
         // A FIFO must not block, and a link may lead anywhere.
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        failpoint::io("shim::log::open")?;
         let file = fs::open(&self.target.path, flags, Mode::RUSR | Mode::WUSR)?;
         let stat = fs::fstat(&file)?;
         if !FileType::from_raw_mode(stat.st_mode).is_file() {
@@ -98,6 +100,7 @@ impl LogFile {
     /// Appends all of it or, when that fails, nothing.
     pub(super) fn append(&mut self, parts: [&[u8]; 2]) -> Result<(), Errno> {
         self.reopen()?;
+        failpoint::io("shim::log::append")?;
         let Some(file) = &self.file else { return Err(Errno::BADF) };
         let [mut head, mut body] = parts;
         let mut written = 0;
@@ -145,7 +148,9 @@ impl LogFile {
                 return Ok(());
             }
         }
+        failpoint::io("shim::log::set-aside")?;
         self.set_aside()?;
+        failpoint::at("shim::log::is-aside");
         self.file = None;
         self.length = 0;
         self.reopen()
@@ -158,6 +163,7 @@ impl LogFile {
         }
         for number in (0..last).rev() {
             let (from, to) = (self.target.file(number), self.target.file(number + 1));
+            failpoint::io("shim::log::rename")?;
             missing_is_fine(fs::rename(&from, &to))?;
         }
         Ok(())

@@ -10,6 +10,7 @@ use crate::oom::Unprotected;
 use crate::sys::Inherited;
 use gantry_oci::{Runtime, RuntimeError};
 use gantry_record::ContainerId;
+use gantry_record::failpoint;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, SeekFrom};
 use rustix::process::{PidfdFlags, pidfd_open};
@@ -82,6 +83,7 @@ impl Driver {
         // Not the bundle, which may be gone, nor the process's folder, for the same reason.
         let streams = [None, Some(printed.end()?), Some(printed.end()?)];
         let mut child = self.spawn(command, Path::new("/"), streams)?;
+        failpoint::at("shim::command-spawned");
         if !ends_within(&child, COMMAND_LIMIT) {
             // Failing means that it has ended just now.
             let _ = child.kill();

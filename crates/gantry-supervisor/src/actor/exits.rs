@@ -8,8 +8,12 @@ use gantry_container::cgroup::OomWatch;
 use gantry_container::{ExitWatch, Process, start};
 use gantry_record::layout::name;
 use gantry_record::{ExitStatus, ProcessId};
+use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
+
+/// How long a full disk is left alone before the next try.
+const ROOM_PAUSE: Duration = Duration::from_millis(200);
 
 /// What the kernel kills with.
 const SIGKILL: u32 = 9;
@@ -95,8 +99,9 @@ impl Actor {
         }
         start::step(&ProcessId::init(), "deleted");
         self.shared.forget(id);
+        start::step(&ProcessId::init(), "unlisted");
         if let Some(init) = self.processes.remove(&ProcessId::init()) {
-            self.remember(&init, status);
+            self.remember(&init, status).await;
             let key = ProcessKey::of(&init.identity);
             // Whatever the daemon held open for its clients goes before they hear of the end.
             drop(init);
@@ -108,8 +113,9 @@ impl Actor {
         }
     }
 
-    /// Writes down how the container ended, for whoever asks later.
-    fn remember(&self, init: &Process, status: ExitStatus) {
+    /// Writes down how the container ended, for whoever asks later. On a full disk it waits: the exit cannot be logged
+    /// there either, and while the folder is there, a killed daemon costs nothing.
+    async fn remember(&self, init: &Process, status: ExitStatus) {
         let record = self.container.record();
         let usage = init.dir().usage().unwrap_or_default();
         let started_at = modified(&init.dir().file(name::START_TIME));
@@ -128,8 +134,17 @@ impl Actor {
             cpu_nanos: usage.cpu_nanos,
             peak_memory_bytes: usage.peak_memory_bytes,
         };
-        if let Err(error) = self.shared.records.write(&ended) {
-            warn!(container = %self.container.id(), %error, "how the container ended cannot be written down");
+        let mut warned = false;
+        while let Err(error) = self.shared.records.write(&ended) {
+            let no_room = error.is_no_room();
+            if !warned {
+                warn!(container = %self.container.id(), %error, "how the container ended cannot be written down");
+                warned = true;
+            }
+            if !no_room {
+                return;
+            }
+            tokio::time::sleep(ROOM_PAUSE).await;
         }
     }
 
@@ -140,9 +155,9 @@ impl Actor {
             |error| warn!(%container, %process, %error, "an ended process's folder cannot be moved"),
         );
         start::step(process, "buried");
-        // Only where moving it failed can a folder have survived its own report.
+        // Only where moving it failed, now or in a daemon before this one, can a folder have survived its own report.
         let known = || self.shared.log.knows(EventKind::Exit, container.as_str(), process.as_str(), key);
-        if tombstone.is_ok() || !known() {
+        if (tombstone.is_ok() && !self.taken_up) || !known() {
             self.shared.log.append(exit_event(container.as_str(), process.as_str(), status, key)).await;
         }
         start::step(process, "exit-logged");

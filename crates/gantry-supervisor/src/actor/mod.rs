@@ -16,6 +16,7 @@ use crate::traces::Tracing;
 use crate::view::{ContainerView, ProcessView, Status};
 use gantry_container::cgroup::{OomCount, OomWatch};
 use gantry_container::{Checkpoint, Container, ExecSpec, ExitWatch, Process, Resources, start};
+use gantry_record::failpoint;
 use gantry_record::{ExitStatus, ProcessId, ProcessRecord};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
@@ -111,6 +112,8 @@ pub(crate) struct Actor {
     processes: BTreeMap<ProcessId, Box<Process>>,
     starting: HashMap<ProcessId, Vec<Command>>,
     tasks: JoinSet<Done>,
+    /// Found on disk: a daemon before this one may have told of an exit whose folder it could not move.
+    taken_up: bool,
     paused: bool,
     oom_killed: bool,
     /// What the kernel counts, where it does.
@@ -135,6 +138,7 @@ impl Actor {
             processes: BTreeMap::new(),
             starting: HashMap::new(),
             tasks: JoinSet::new(),
+            taken_up: false,
             paused: false,
             oom_killed: false,
             oom_count: None,
@@ -151,6 +155,7 @@ impl Actor {
 
     /// Takes up a container that was found on disk; from then on others see what it is doing.
     pub(crate) fn take_up(&mut self, processes: Vec<(Process, ExitWatch)>) {
+        self.taken_up = true;
         for (process, watch) in processes {
             if process.id.is_init() {
                 self.oom_killed = self.shared.log.has_oom_since_start(self.container.id().as_str());
@@ -228,7 +233,9 @@ impl Actor {
                 let result = match action {
                     ContainerAction::SetPaused(paused) => self.set_paused(paused).await,
                     ContainerAction::Update(resources) => {
-                        self.container.update(&resources).await.map_err(Error::from)
+                        let updated = self.container.update(&resources).await.map_err(Error::from);
+                        failpoint::at("daemon::update::done");
+                        updated
                     }
                     ContainerAction::Checkpoint { folder, checkpoint } => {
                         self.container.checkpoint(&folder, &checkpoint).await.map_err(Error::from)
@@ -270,17 +277,27 @@ impl Actor {
     }
 
     async fn set_paused(&mut self, paused: bool) -> Result<()> {
-        let kind = if paused {
-            self.container.pause().await?;
-            EventKind::Pause
+        let (kind, result) = if paused {
+            (EventKind::Pause, self.container.pause().await)
         } else {
-            self.container.resume().await?;
-            EventKind::Resume
+            (EventKind::Resume, self.container.resume().await)
         };
-        self.paused = paused;
+        failpoint::at("daemon::pause::done");
+        let was_paused = self.paused;
+        self.paused = if result.is_ok() { paused } else { self.is_frozen() };
         self.publish_view();
+        // A runtime that was killed half-way may have done what it was to do.
+        if self.paused != paused || was_paused == paused {
+            result?;
+        }
         self.shared.log.append(Event::of_container(kind, self.container.id().as_str())).await;
         Ok(())
+    }
+
+    /// What the kernel says, whatever a runtime did.
+    fn is_frozen(&self) -> bool {
+        let init = self.processes.get(&ProcessId::init());
+        init.is_some_and(|init| self.shared.settings.cgroups.is_frozen(init.identity.pid))
     }
 
     // === what tasks bring ===

@@ -98,6 +98,7 @@ impl Actor {
         info!(container = %self.container.id(), process = %id, pid, "started");
         self.watch_oom(oom);
         self.watch_exit(&id, exit);
+        start::step(&id, "exit-watched");
         self.processes.insert(id.clone(), Box::new(process));
         self.publish_view();
         match starter {
@@ -129,6 +130,7 @@ impl Actor {
             Starter::Init(reply) => {
                 // Clean first, so that a client that hears of the failure can use the id again.
                 self.shared.forget(self.container.id());
+                start::step(id, "undo-unlisted");
                 if let Err(error) = self.container.dir().remove() {
                     warn!(container = %self.container.id(), %error, "a failed start leaves its folder");
                 }

@@ -2,6 +2,7 @@
 //! `startTime` added to starts and exits.
 
 use super::{Event, EventKind, ProcessKey, Timestamp};
+use gantry_record::failpoint;
 use gantry_record::layout::FILE_MODE;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -65,6 +66,8 @@ pub(super) struct Contents {
     pub events: Vec<Event>,
     /// Lines that could not be read, a torn last one included.
     pub damaged_lines: usize,
+    /// Where the last whole line ends, in bytes.
+    pub whole_bytes: u64,
 }
 
 /// Reads a log; one that is not there is empty.
@@ -82,8 +85,12 @@ pub(super) fn read_from(mut reader: impl BufRead) -> io::Result<Contents> {
     let mut line = Vec::new();
     loop {
         line.clear();
-        if read_line(&mut reader, &mut line)? == 0 {
+        let Read { consumed, ended } = read_line(&mut reader, &mut line)?;
+        if consumed == 0 {
             return Ok(contents);
+        }
+        if ended {
+            contents.whole_bytes += consumed as u64;
         }
         match decode(&line) {
             Some(event) => contents.events.push(event),
@@ -92,8 +99,16 @@ pub(super) fn read_from(mut reader: impl BufRead) -> io::Result<Contents> {
     }
 }
 
-/// Reads up to and with a newline; keeps only [`MAX_LINE_BYTES`] of it. Returns the bytes consumed.
-fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
+/// What [`read_line`] has taken from its reader.
+struct Read {
+    /// Bytes.
+    consumed: usize,
+    /// Whether the last of them was a newline.
+    ended: bool,
+}
+
+/// Reads up to and with a newline; keeps only [`MAX_LINE_BYTES`] of it.
+fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Read> {
     let mut consumed = 0;
     loop {
         let available = reader.fill_buf()?;
@@ -104,7 +119,7 @@ fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize>
         reader.consume(taken);
         consumed += taken;
         if end.is_some() || taken == 0 {
-            return Ok(consumed);
+            return Ok(Read { consumed, ended: end.is_some() });
         }
     }
 }
@@ -114,50 +129,92 @@ fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize>
 pub(super) struct LogFile {
     path: PathBuf,
     file: File,
+    /// Where the last whole line ends, while something torn may follow it.
+    torn_at: Option<u64>,
 }
 
 impl LogFile {
     /// Opens a log for appending.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), file: open(path, false)? })
+        Ok(Self { path: path.to_owned(), file: open(path, false)?, torn_at: None })
     }
 
-    /// Appends whole lines.
+    /// Appends whole lines, or nothing: what a full disk has taken of them is taken back, for the next line would be
+    /// lost with a torn one.
     pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.file.write_all(lines)
+        self.mend()?;
+        failpoint::io("daemon::event-log::write")?;
+        // Asked for each time: somebody may have emptied the file meanwhile.
+        let before = self.file.metadata()?.len();
+        self.file.write_all(lines).inspect_err(|_| {
+            self.torn_at = Some(before);
+            // The error that matters is the one being returned; the next call tries again.
+            let _ = self.mend();
+        })?;
+        failpoint::at("daemon::event-log::written");
+        Ok(())
+    }
+
+    /// Cuts off what follows the byte `whole`.
+    pub(super) fn cut(&mut self, whole: u64) -> io::Result<()> {
+        self.torn_at = Some(whole);
+        self.mend()
+    }
+
+    fn mend(&mut self) -> io::Result<()> {
+        if let Some(whole) = self.torn_at {
+            self.file.set_len(whole)?;
+            self.torn_at = None;
+        }
+        Ok(())
     }
 
     /// Returns once the disk has what was appended.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        failpoint::io("daemon::event-log::sync")?;
+        self.file.sync_data()?;
+        failpoint::at("daemon::event-log::synced");
+        Ok(())
     }
 
     /// Replaces the log by these events: written beside it, synced, renamed.
     pub(super) fn rewrite<'a>(&mut self, events: impl Iterator<Item = &'a Event>) -> io::Result<()> {
         let temporary = self.path.with_extension("log.new");
-        let mut file = open(&temporary, true)?;
         let lines: Vec<u8> = events.flat_map(encode).collect();
-        file.write_all(&lines)?;
-        file.sync_data()?;
-        std::fs::rename(&temporary, &self.path)?;
-        if let Some(folder) = self.path.parent() {
-            File::open(folder)?.sync_all()?;
-        }
-        self.file = file;
+        self.file = replace(&temporary, &self.path, &lines).inspect_err(|_| {
+            // It takes room that somebody waits for.
+            let _ = std::fs::remove_file(&temporary);
+        })?;
+        self.torn_at = None;
         Ok(())
     }
+}
+
+fn replace(temporary: &Path, path: &Path, contents: &[u8]) -> io::Result<File> {
+    failpoint::io("daemon::event-log::rewrite-open")?;
+    let mut file = open(temporary, true)?;
+    failpoint::io("daemon::event-log::rewrite-write")?;
+    file.write_all(contents)?;
+    failpoint::io("daemon::event-log::rewrite-sync")?;
+    file.sync_data()?;
+    failpoint::io("daemon::event-log::rewrite-rename")?;
+    std::fs::rename(temporary, path)?;
+    failpoint::at("daemon::event-log::rewrite-renamed");
+    if let Some(folder) = path.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(file)
 }
 
 fn open(path: &Path, truncate: bool) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = File::options();
-    options.create(true).mode(FILE_MODE.bits());
+    options.create(true).append(true).mode(FILE_MODE.bits());
+    let file = options.open(path)?;
     if truncate {
-        options.write(true).truncate(true)
-    } else {
-        options.append(true)
-    };
-    options.open(path)
+        file.set_len(0)?;
+    }
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -192,6 +249,25 @@ mod tests {
         let again = read(&path).unwrap();
         assert_eq!((again.events.len(), again.damaged_lines), (3, 0));
         assert_eq!(again.events[2], own);
+    }
+
+    #[test]
+    fn a_torn_line_is_known_and_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.log");
+        let event = Event::of_container(EventKind::Pause, "a");
+        let whole = encode(&event);
+        std::fs::write(&path, [&whole[..], &whole[..whole.len() - 1]].concat()).unwrap();
+        let contents = read(&path).unwrap();
+        assert_eq!(contents.whole_bytes, whole.len() as u64);
+        let mut log = LogFile::open(&path).unwrap();
+        log.cut(contents.whole_bytes).unwrap();
+        log.append(&whole).unwrap();
+        let again = read(&path).unwrap();
+        assert_eq!(
+            (again.events.len(), again.damaged_lines, again.whole_bytes),
+            (2, 0, 2 * whole.len() as u64)
+        );
     }
 
     #[test]

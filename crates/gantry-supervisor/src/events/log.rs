@@ -5,6 +5,9 @@
 //! that not even a power cut takes back what somebody was told, and only then, under one lock, remembers the
 //! events and hands them to the subscribers. So a start does not wait for the disk, no event is delivered that
 //! could still be lost, and a subscriber that comes at any moment gets each event once: from the replay or live.
+//!
+//! A disk that is full or fails makes the writer insist: it tries again until it succeeds, and whoever appends waits. An
+//! event that was told and then forgotten by a kill would be told twice, perhaps with another status.
 
 use super::file::{self, LogFile};
 use super::{Event, EventKind, ProcessKey, Timestamp};
@@ -13,8 +16,9 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 /// Events that may wait to be written; more make their senders wait.
 const QUEUE: usize = 2048;
@@ -22,6 +26,8 @@ const QUEUE: usize = 2048;
 const SUBSCRIBER_QUEUE: usize = 2048;
 /// The most events that are synced at once.
 const BATCH: usize = 256;
+/// Pauses between two tries to write, the first and the longest.
+const PAUSES: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
 
 /// The log. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -93,7 +99,8 @@ impl EventLog {
     /// Reads the log at `path` and starts its writer. `retain` is how many events are kept, 0 for all.
     ///
     /// # Errors
-    /// When the file cannot be read or written. Lines that mean nothing are only warned about.
+    /// When the file cannot be read or opened for writing. Lines that mean nothing are only warned about, and they stay
+    /// while the disk is full.
     pub fn open(path: &Path, retain: usize) -> io::Result<Self> {
         let mut contents = file::read(path)?;
         let surplus = if retain == 0 { 0 } else { contents.events.len().saturating_sub(retain) };
@@ -102,8 +109,11 @@ impl EventLog {
         if contents.damaged_lines > 0 {
             warn!(path = %path.display(), lines = contents.damaged_lines, "damaged lines in the event log; dropping them");
         }
-        if contents.damaged_lines > 0 || surplus > 0 {
-            log.rewrite(contents.events.iter())?;
+        if (contents.damaged_lines > 0 || surplus > 0)
+            && let Err(error) = log.rewrite(contents.events.iter())
+        {
+            warn!(path = %path.display(), %error, "the event log cannot be written anew; it stays as it is");
+            log.cut(contents.whole_bytes)?;
         }
         let last = contents.events.iter().map(|event| event.timestamp).max().unwrap_or_default();
         let events = contents.events.into_iter().map(Arc::new).collect();
@@ -111,11 +121,11 @@ impl EventLog {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let retain = Arc::new(AtomicUsize::new(retain));
         let writer =
-            Writer { log, last, retain: Arc::clone(&retain), shared: Arc::clone(&shared), unwritten: false };
+            Writer { log, last, retain: Arc::clone(&retain), shared: Arc::clone(&shared), queue: receiver };
         std::thread::Builder::new()
             .name("event-log".to_owned())
             .stack_size(128 << 10)
-            .spawn(move || writer.run(receiver))?;
+            .spawn(move || writer.run())?;
         Ok(Self { queue, shared, retain })
     }
 
@@ -209,25 +219,29 @@ struct Writer {
     last: Timestamp,
     retain: Arc<AtomicUsize>,
     shared: Arc<Mutex<Shared>>,
-    /// Memory holds events that the file lacks, because writing failed.
-    unwritten: bool,
+    queue: mpsc::Receiver<Request>,
 }
 
+/// The log was dropped while the disk could not be written.
+struct Abandoned;
+
 impl Writer {
-    fn run(mut self, mut queue: mpsc::Receiver<Request>) {
+    fn run(mut self) {
         let mut batch = Vec::new();
-        while let Some(first) = queue.blocking_recv() {
+        while let Some(first) = self.queue.blocking_recv() {
             batch.push(first);
             while batch.len() < BATCH
-                && let Ok(next) = queue.try_recv()
+                && let Ok(next) = self.queue.try_recv()
             {
                 batch.push(next);
             }
-            self.commit(&mut batch);
+            if let Err(Abandoned) = self.commit(&mut batch) {
+                return;
+            }
         }
     }
 
-    fn commit(&mut self, batch: &mut Vec<Request>) {
+    fn commit(&mut self, batch: &mut Vec<Request>) -> Result<(), Abandoned> {
         let (mut events, mut written, mut settled) =
             (Vec::with_capacity(batch.len()), Vec::new(), Vec::new());
         for request in batch.drain(..) {
@@ -242,47 +256,70 @@ impl Writer {
             }
         }
         if !events.is_empty() {
-            self.write(events, written);
+            self.write(events, written)?;
         }
         for done in settled {
             // Whoever asked may have gone.
             let _ = done.send(());
         }
+        Ok(())
     }
 
     /// Writes events, says so, syncs them, and delivers them.
-    fn write(&mut self, events: Vec<Arc<Event>>, written: Vec<oneshot::Sender<()>>) {
+    fn write(&mut self, events: Vec<Arc<Event>>, written: Vec<oneshot::Sender<()>>) -> Result<(), Abandoned> {
         let lines: Vec<u8> = events.iter().flat_map(|event| file::encode(event)).collect();
-        if !self.unwritten
-            && let Err(error) = self.log.append(&lines)
-        {
-            error!(%error, "the event log cannot be written; events are kept in memory until it can");
-            self.unwritten = true;
-        }
+        self.insist("written", |log| log.append(&lines))?;
         for done in written {
             // Whoever appended may have gone; the event has not.
             let _ = done.send(());
         }
-        if !self.unwritten
-            && let Err(error) = self.log.sync()
-        {
-            error!(%error, "the event log cannot be synced");
-            self.unwritten = true;
+        if let Err(error) = self.log.sync() {
+            // A second sync would succeed, for the kernel has given up the pages that it could not write (fsync(2)).
+            warn!(%error, "the event log cannot be synced; writing it anew");
+            let mut all: Vec<_> = lock(&self.shared).events.iter().cloned().collect();
+            all.extend(events.iter().cloned());
+            self.insist("written anew", |log| log.rewrite(all.iter().map(AsRef::as_ref)))?;
         }
         let mut shared = lock(&self.shared);
         for event in events {
             shared.publish(event);
         }
-        let trimmed = shared.trim(self.retain.load(Ordering::Relaxed));
-        let snapshot: Option<Vec<_>> =
-            (trimmed || self.unwritten).then(|| shared.events.iter().cloned().collect());
+        let kept = shared
+            .trim(self.retain.load(Ordering::Relaxed))
+            .then(|| shared.events.iter().cloned().collect::<Vec<_>>());
         drop(shared);
-        if let Some(events) = snapshot {
-            match self.log.rewrite(events.iter().map(AsRef::as_ref)) {
-                Ok(()) => self.unwritten = false,
-                Err(error) => error!(%error, "the event log cannot be rewritten"),
-            }
+        if let Some(events) = kept
+            && let Err(error) = self.log.rewrite(events.iter().map(AsRef::as_ref))
+        {
+            warn!(%error, "the event log cannot be written anew; it stays longer than it has to be");
         }
+        Ok(())
+    }
+
+    /// Tries until it succeeds, or nobody is left who could append.
+    fn insist(
+        &mut self,
+        what: &str,
+        mut attempt: impl FnMut(&mut LogFile) -> io::Result<()>,
+    ) -> Result<(), Abandoned> {
+        let [mut pause, longest] = PAUSES;
+        let mut failed = false;
+        while let Err(error) = attempt(&mut self.log) {
+            if self.queue.sender_strong_count() == 0 {
+                error!(%error, "the event log cannot be {what}, and the daemon ends: the next one tells what this one has not");
+                return Err(Abandoned);
+            }
+            if !failed {
+                error!(%error, "the event log cannot be {what}; nobody is told of anything until it can: make room on the disk");
+                failed = true;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(longest);
+        }
+        if failed {
+            info!("the event log is {what} again");
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The state dir is full, or gone, when a container ends: its status is told all the same, by another way.
 
 use super::daemon;
-use crate::support::{Api, SOON, host_process, shim_of};
+use crate::support::{Api, KILLED, SIGKILL, SOON, assert_starts_and_exits_match, host_process, shim_of};
 use gantry_testkit::{Daemon, DaemonOptions, Leaks, Runtime, Scratch, wait_until};
 use rustix::mount::{MountFlags, mount};
 use std::fs::{self, File};
@@ -49,10 +49,51 @@ fn on_a_full_disk_the_status_comes_through_the_fifo() {
     super::run_with(&api, &bundle, &stdio);
     state.fill();
     stdio.stdin.write("go\n");
-    assert_eq!(events.exit_of(bundle.id(), "init"), 43);
     let told = "the shim could not write the exit status and told it through the exit FIFO";
-    assert!(daemon.log().contains(told), "the log does not say which way it took");
+    wait_until("the log says which way it took", SOON, || daemon.log().contains(told));
+    fs::remove_file(state.filler()).unwrap();
+    assert_eq!(events.exit_of(bundle.id(), "init"), 43);
     assert!(api.find(bundle.id()).is_none());
+}
+
+#[test]
+fn a_kill_on_a_full_disk_loses_no_status_and_doubles_none() {
+    let state = SmallState::new();
+    let mut daemon = Daemon::start_in(&state.scratch, DaemonOptions::new(Runtime::BuiltIn));
+    let bundle = daemon.bundle().shell(SCRIPT).build();
+    let other = daemon.bundle().args(["sleep", "1000"]).build();
+    let api = Api::connect(&daemon);
+    let live = api.events();
+    let stdio = super::fifos(&bundle, "init");
+    let init = super::run_with(&api, &bundle, &stdio);
+    let shim = shim_of(&init);
+    api.run(&other);
+    state.fill();
+    stdio.stdin.write("go\n");
+    assert!(shim.ends_within(SOON), "a daemon has read the status");
+    for _ in 0..2 {
+        wait_until("the daemon waits for room", SOON, || {
+            daemon.log().contains("how the container ended cannot be written down")
+        });
+        // It serves all the same.
+        assert!(Api::connect(&daemon).find(other.id()).is_some());
+        daemon.kill_hard();
+        fs::write(daemon.scratch().path().join("gantryd.log"), "").unwrap();
+        daemon.restart();
+    }
+    let told = live.rest().iter().filter(|event| event.r#type == "exit").count();
+    assert_eq!(told, 0, "told of an exit that was on no disk");
+    fs::remove_file(state.filler()).unwrap();
+    let api = Api::connect(&daemon);
+    assert_eq!(api.events_from_the_start().exit_of(bundle.id(), "init"), 43);
+    assert_eq!(api.ended(bundle.id()).unwrap().status, 43);
+    api.signal(other.id(), "init", SIGKILL).unwrap();
+    assert_eq!(api.events_from_the_start().exit_of(other.id(), "init"), KILLED);
+    daemon.kill_hard();
+    daemon.restart();
+    let api = Api::connect(&daemon);
+    assert_starts_and_exits_match(&api.stored_events(None));
+    assert_eq!(api.ended(bundle.id()).unwrap().status, 43);
 }
 
 #[test]
@@ -78,6 +119,11 @@ fn a_full_disk_and_no_daemon_wait_for_either() {
             assert!(shim.ends_within(SOON));
         }
         daemon.restart();
+        if !room_comes_first {
+            let told = "told it through the exit FIFO";
+            wait_until("the daemon has the status", SOON, || daemon.log().contains(told));
+            fs::remove_file(state.filler()).unwrap();
+        }
         let api = Api::connect(&daemon);
         let mut events = api.events_from_the_start();
         assert_eq!(events.exit_of(bundle.id(), "init"), 43, "room comes first: {room_comes_first}");

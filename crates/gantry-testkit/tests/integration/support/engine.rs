@@ -3,7 +3,7 @@
 use super::api::{Api, EventKey, Events, within};
 use super::{SOON, create_request};
 use gantry_api::gantry::containers_client::ContainersClient;
-use gantry_api::gantry::{Ended, InspectRequest};
+use gantry_api::gantry::{Ended, InspectRequest, UpgradeShimsRequest};
 use gantry_api::types::{
     Checkpoint, CreateCheckpointRequest, DeleteCheckpointRequest, Event, EventsRequest,
     ListCheckpointRequest, StatsRequest, StatsResponse, UpdateContainerRequest, UpdateProcessRequest,
@@ -121,6 +121,15 @@ impl Api {
         let request = InspectRequest { id: container.to_owned() };
         let answer = self.wait("Inspect", client.inspect(request))?;
         Ok(answer.into_inner().ended.expect("a record in the answer"))
+    }
+
+    /// Replaces the shims of a container; an error if one of them stays.
+    pub(crate) fn upgrade_shims(&self, container: &str) -> Result<(), Status> {
+        let mut client = ContainersClient::new(self.channel.clone());
+        let request = UpgradeShimsRequest { id: container.to_owned() };
+        let shims = self.wait("UpgradeShims", client.upgrade_shims(request))?.into_inner().shims;
+        let problem = shims.into_iter().map(|shim| shim.error).find(|error| !error.is_empty());
+        problem.map_or(Ok(()), |error| Err(Status::internal(error)))
     }
 
     /// The word for what a container is doing, and the ids of its processes; `None` when it is not listed.
