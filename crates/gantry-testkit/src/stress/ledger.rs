@@ -200,6 +200,12 @@ impl Ledger {
         self.inner().lives.contains_key(container)
     }
 
+    /// Whether the start of the container's init was told.
+    pub(super) fn has_started(&self, container: &str) -> bool {
+        let inner = self.inner();
+        inner.lives.get(container).and_then(|life| life.processes.get("init")).is_some_and(|r| r.starts > 0)
+    }
+
     /// Whether the exit of the container's init was told.
     pub(super) fn is_over(&self, container: &str) -> bool {
         self.inner().lives.get(container).is_some_and(|life| life.over)

@@ -9,6 +9,7 @@ mod clients;
 mod counts;
 mod faults;
 mod ledger;
+mod operations;
 mod options;
 mod payload;
 mod reader;
