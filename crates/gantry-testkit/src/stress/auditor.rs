@@ -10,8 +10,15 @@ use std::time::Duration;
 
 /// How long a quiet daemon may take to close what it no longer needs.
 const QUIET: Duration = Duration::from_secs(10);
-/// What the daemon may have grown by, between the warm-up and the end, both times with no container, in KB.
-pub(super) const GROWTH_LIMIT: u64 = 8 << 10;
+/// What the daemon may have grown by, between the warm-up and the end, both times with no container.
+const GROWTH_LIMIT_KB: u64 = 8 << 10;
+/// And for each event, for here it keeps all of them.
+const EVENT_BYTES: u64 = 400;
+
+/// What it may have grown by after so many events.
+pub(super) fn growth_limit_kb(events: usize) -> u64 {
+    GROWTH_LIMIT_KB + events as u64 * EVENT_BYTES / 1024
+}
 
 /// What a daemon uses while it has nothing to do.
 #[derive(Clone, Debug)]
@@ -48,7 +55,7 @@ pub(super) fn audit(world: &World, leaks: &Leaks, ledger: &Ledger, before: &Use)
         );
         ledger.problem(Wrong::Leak, None, text);
     }
-    if now.memory > before.memory + GROWTH_LIMIT {
+    if now.memory > before.memory + growth_limit_kb(ledger.sums().events) {
         let text = format!(
             "the daemon uses {} KB of memory, and used {} KB after the warm-up",
             now.memory, before.memory

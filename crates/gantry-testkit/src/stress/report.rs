@@ -1,6 +1,6 @@
 //! What a person sees: a line every ten seconds, and a table at the end.
 
-use super::auditor::{GROWTH_LIMIT, Use};
+use super::auditor::{Use, growth_limit_kb};
 use super::counts::{Counts, Tally};
 use super::ledger::{Ledger, Problem, Wrong};
 use super::world::World;
@@ -53,11 +53,12 @@ pub(super) fn finish(ledger: &Ledger, counts: &Counts, before: &Use, after: &Use
     }
     let _ = writeln!(
         text,
-        "daemon: {} KB and {} descriptors after the warm-up, {} KB and {} at the end (limit of growth {GROWTH_LIMIT} KB)",
+        "daemon: {} KB and {} descriptors after the warm-up, {} KB and {} at the end (limit of growth {} KB)",
         before.memory,
         before.descriptors.len(),
         after.memory,
-        after.descriptors.len()
+        after.descriptors.len(),
+        growth_limit_kb(sums.events)
     );
     println!("{text}");
     problems.is_empty()
