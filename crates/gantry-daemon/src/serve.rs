@@ -41,7 +41,9 @@ pub(crate) async fn serve(mut reloader: Reloader, names: &Names) -> Result<(), E
     let mut signals = Signals::catch()?;
     let tls = Tls::of(&args)?;
     let state = StateDir::new(absolute(&args.state_dir));
-    state.create()?;
+    if let Some(mode) = state.create()? {
+        warn!(path = %state.path().display(), "others could write to the state dir; its mode is {mode:04o} now");
+    }
     let _lock = StateDirLock::take(&state)?;
     let listener = listen(&args.listen).await?;
     warn_of_strangers(&listener, tls.as_ref(), &args);

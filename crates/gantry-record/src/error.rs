@@ -24,6 +24,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Somebody else could decide what is in the state dir.
+    #[error("cannot use {} as state dir: {reason}", path.display())]
+    Untrusted {
+        /// The state dir.
+        path: PathBuf,
+        /// What is wrong, and what to do about it.
+        reason: String,
+    },
     /// An id that must not become a path or an argument.
     #[error(
         "invalid {what} id {id:?}: {reason}; use 1 to {max} letters, digits or _.-+, not starting with -",
