@@ -93,7 +93,7 @@ impl Claim<'_> {
 
     /// The processes that are this one's beyond doubt and still run: to be ended when it is given up.
     pub(crate) fn living(&self) -> Vec<Identity> {
-        let mut living: Vec<Identity> = self.children().collect();
+        let mut living = self.children();
         living.extend(self.told.map(Told::identity));
         living.retain(Identity::is_alive);
         living.sort_by_key(|process| process.pid);
@@ -104,30 +104,33 @@ impl Claim<'_> {
     /// The shim's child that is meant: the one with the pid, else the one with the start time. The only one, if neither
     /// is known; it might be an orphan of the process, so that is the last resort.
     fn child(&self, pid: Option<i32>, start_time: Option<u64>) -> Option<Identity> {
-        if !self.has_shim() {
-            return None;
-        }
-        let mut children: Vec<Identity> = self.children().collect();
+        let mut children = self.children();
         let by_pid = children.iter().position(|child| Some(child.pid) == pid);
         let by_time =
             children.iter().position(|child| start_time.is_some() && child.start_time == start_time);
-        let meant = by_pid.or(by_time).or((pid.is_none() && children.len() == 1).then_some(0))?;
+        // A number that is somebody else's now is no better than none.
+        let is_unknown = pid.is_none_or(|pid| ProcStat::of(pid).is_some());
+        let meant = by_pid.or(by_time).or((is_unknown && children.len() == 1).then_some(0))?;
         Some(children.swap_remove(meant))
     }
 
-    fn children(&self) -> impl Iterator<Item = Identity> {
-        let shims: Vec<i32> = shims(self.container, self.dir.path()).map(|shim| shim.pid).collect();
-        let is_child = move |process: &Identity| {
-            let stat = ProcStat::of(process.pid);
-            stat.is_some_and(|stat| {
-                shims.contains(&stat.parent) && process.start_time == Some(stat.start_time)
-            })
+    fn children(&self) -> Vec<Identity> {
+        if !self.has_shim() {
+            return Vec::new();
+        }
+        let children_of = |shim: Identity| {
+            let list =
+                std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", shim.pid)).unwrap_or_default();
+            let pids: Vec<i32> = list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+            // Identified first, then looked at: so it is that process of which something is known.
+            let children = pids.into_iter().map(|pid| Identity::of(pid, None));
+            children.filter(move |child| ProcStat::of(child.pid).is_some_and(|stat| stat.parent == shim.pid))
         };
-        Identity::all().filter(is_child)
+        shims(self.container, self.dir.path()).flat_map(children_of).collect()
     }
 
     /// Whether there may be a shim: nobody else holds the FIFO, if it is one.
-    fn has_shim(&self) -> bool {
+    pub(crate) fn has_shim(&self) -> bool {
         gantry_record::fifo::has_writer(&self.dir.file(name::EXIT)).unwrap_or(true)
     }
 

@@ -54,10 +54,12 @@ pub async fn process(
     let adoption = Adoption::of(container, &record, &dir, shim);
     let record = record.to_json().into();
     let exit_path = dir.file(name::EXIT);
-    let exit = crate::sys::watch(open_fifo(container.id(), &dir, name::EXIT, OFlags::RDONLY)?);
+    let is_deserted = !fifo::has_writer(&exit_path).unwrap_or(true) && identity.is_alive();
+    let open = |name, access| open_fifo(container.id(), &dir, name, access, is_deserted);
+    let exit = crate::sys::watch(open(name::EXIT, OFlags::RDONLY)?);
     let exit = exit.map_err(|e| gantry_record::Error::io("watch", exit_path, e))?;
     // Read and write: what is written while no shim reads stays in the FIFO.
-    let control = open_fifo(container.id(), &dir, name::CONTROL, OFlags::RDWR)?;
+    let control = open(name::CONTROL, OFlags::RDWR)?;
     let succession = adoption.succession();
     let watch = ExitWatch {
         container: container.id().clone(),
@@ -77,10 +79,19 @@ pub async fn process(
 /// Opens a FIFO of the process's folder. One that is missing, or in whose place something else is, is the shim's still:
 /// it is opened by the shim's descriptor. Without a shim nobody can hold it, so it is made anew and reads as hung up,
 /// and the status is found out as after a shim's death.
-fn open_fifo(container: &ContainerId, dir: &ProcessDir, name: &str, access: OFlags) -> Result<OwnedFd> {
+///
+/// `is_deserted` says that the process lives and no shim holds the FIFO that is there.
+fn open_fifo(
+    container: &ContainerId,
+    dir: &ProcessDir,
+    name: &str,
+    access: OFlags,
+    is_deserted: bool,
+) -> Result<OwnedFd> {
     let path = dir.file(name);
     let reason = match fifo::open(&path, access) {
-        Ok(fifo) => return Ok(fifo),
+        Ok(fifo) if !is_deserted => return Ok(fifo),
+        Ok(_) => gantry_record::Error::damaged(&path, "nobody holds it, and the process lives"),
         // It is there, and cannot be opened for want of something else.
         Err(error) if is_fifo(&path) => return Err(error.into()),
         Err(error) => error,
@@ -89,8 +100,8 @@ fn open_fifo(container: &ContainerId, dir: &ProcessDir, name: &str, access: OFla
         warn!(%container, path = %path.display(), %reason, "a FIFO is not in its place; going on with the one that the shim holds");
         return Ok(held);
     }
-    warn!(%container, path = %path.display(), %reason, "a FIFO is not in its place; making it anew");
-    if !reason.is_not_found() {
+    if !is_fifo(&path) {
+        warn!(%container, path = %path.display(), %reason, "a FIFO is not in its place; making it anew");
         dir.clear(name)?;
     }
     fifo::make(&path, gantry_record::layout::FILE_MODE)?;
@@ -131,9 +142,13 @@ pub async fn give_up(
     told: Option<Told>,
 ) -> GivenUp {
     // Looked for before the shim goes, since being its children is what proves them.
-    let living = Claim { container, process, dir, told }.living();
+    let claim = Claim { container, process, dir, told };
+    let living = claim.living();
     let recorded = dir.exit_status().ok().flatten();
-    kill_shims(container, dir.path());
+    // A start that was not told may have a shim that has not opened anything yet.
+    if told.is_none() || claim.has_shim() {
+        kill_shims(container, dir.path());
+    }
     for process in &living {
         if let Err(error) = process.signal(libc::SIGKILL) {
             warn!(%container, pid = process.pid, %error, "a process that is given up cannot be killed");
@@ -163,7 +178,9 @@ pub async fn gone(container: &ContainerId, told: Option<Told>) {
 pub(crate) fn shims<'a>(container: &'a ContainerId, folder: &'a Path) -> impl Iterator<Item = Identity> + 'a {
     // Somebody's shell may stand there too.
     let is_meant = move |pid| stands_in(pid, folder) && has_argument(pid, container.as_str());
-    Identity::all().filter(move |identity| is_meant(identity.pid))
+    // Once more for those that are identified: most processes need not be.
+    let found = Identity::all_pids().filter(move |pid| is_meant(*pid)).map(|pid| Identity::of(pid, None));
+    found.filter(move |identity| is_meant(identity.pid))
 }
 
 /// Whether the folder is a process's working directory, also if it was removed under it.

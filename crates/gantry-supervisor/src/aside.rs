@@ -21,6 +21,8 @@ pub(crate) async fn container(
     runtime: &Runtime,
     reason: &Error,
 ) {
+    // Never closed. As starts do: thousands at once would leave the host nothing for anything else.
+    let _worker = shared.start_workers.acquire().await;
     let dir = shared.settings.state.container(id);
     let mut processes = dir.processes().unwrap_or_default();
     let told = owed.rest(Some(id.as_str()));
@@ -34,7 +36,7 @@ pub(crate) async fn container(
         let ending = restore::give_up(id, &process, &dir.process(&process), told).await;
         ended.push((process, told, ending));
     }
-    delete(id, runtime).await;
+    delete(shared, id, runtime).await;
     for (_, told, _) in &ended {
         restore::gone(id, *told).await;
     }
@@ -80,24 +82,28 @@ pub(crate) async fn report_lost(shared: &Shared, owed: &Owed) {
         let mut ended = Vec::with_capacity(of_it.len());
         for (_, process, told) in of_it {
             error!(container = %id, %process, pid = told.pid, "a process was started and its records are gone");
-            let ending = restore::give_up(&container, &process, &dir.process(&process), Some(told)).await;
+            // A line that is damaged may name another container: what somebody watches is not lost.
+            let to_end = Some(told).filter(|told| !owed.is_held(told.pid));
+            let ending = restore::give_up(&container, &process, &dir.process(&process), to_end).await;
             ended.push((process, told, ending));
         }
         let init = ended.iter().any(|(process, _, _)| process.is_init());
         if init && !shared.containers().contains_key(&container) {
-            delete(&container, &shared.settings.runtime).await;
+            delete(shared, &container, &shared.settings.runtime).await;
         }
         for (process, told, ending) in ended {
-            restore::gone(&container, Some(told)).await;
+            restore::gone(&container, Some(told).filter(|_| !ending.killed.is_empty())).await;
             report(shared, owed, &id, &process, Some(told), &ending).await;
         }
     }
 }
 
-async fn delete(id: &ContainerId, runtime: &Runtime) {
+async fn delete(shared: &Shared, id: &ContainerId, runtime: &Runtime) {
+    let resident = shared.settings.resident.as_deref();
     let delete = runtime.delete(id, true);
     let limit = gantry_container::runtime::LIMIT;
-    if let Err(error) = gantry_container::runtime::run(runtime, None, "delete", id, delete, None, limit).await
+    if let Err(error) =
+        gantry_container::runtime::run(runtime, resident, "delete", id, delete, None, limit).await
         && !error.is_unknown_container()
     {
         warn!(container = %id, %error, "the runtime cannot delete the container");

@@ -72,6 +72,7 @@ async fn one(shared: &Arc<Shared>, owed: &Owed, id: ContainerId) {
     info!(container = %id, processes = processes.len(), "restored");
     for (process, _) in &processes {
         owed.settle(id.as_str(), process.id.as_str());
+        owed.hold(process.identity.pid);
     }
     let mut actor = shared.enlist(container);
     // Before anybody may ask.

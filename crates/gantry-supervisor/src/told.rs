@@ -4,12 +4,12 @@
 use crate::events::{Event, EventKind, EventLog, Timestamp};
 use gantry_container::claims::Told;
 use gantry_record::ProcessId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Whoever was started, as far as the log goes back, and has not ended: by container and process.
 #[derive(Debug, Default)]
-pub(crate) struct Owed(Mutex<BTreeMap<String, BTreeMap<String, Told>>>);
+pub(crate) struct Owed(Mutex<BTreeMap<String, BTreeMap<String, Told>>>, Mutex<BTreeSet<i32>>);
 
 impl Owed {
     /// Reads the log.
@@ -43,6 +43,16 @@ impl Owed {
     /// What is known of a process.
     pub(crate) fn told(&self, container: &str, process: &str) -> Option<Told> {
         self.lock().get(container)?.get(process).copied()
+    }
+
+    /// Notes that somebody watches the process of this pid, whatever a damaged line may call it.
+    pub(crate) fn hold(&self, pid: i32) {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).insert(pid);
+    }
+
+    /// Whether somebody does.
+    pub(crate) fn is_held(&self, pid: i32) -> bool {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).contains(&pid)
     }
 
     /// Strikes a process off: somebody watches it, or its exit is told.
