@@ -1,6 +1,7 @@
 //! The door to all containers: finds or makes the one that a request is about and hands the request to its task.
 
 use crate::actor::{Actor, Command, ContainerAction, ProcessAction, QUEUE};
+use crate::aside;
 use crate::ended::{Ended, Records};
 use crate::error::{Error, Result};
 use crate::events::{EventLog, Subscription, Timestamp};
@@ -85,6 +86,7 @@ impl Supervisor {
         let state = &options.settings.state;
         state.create()?;
         failpoint::at("daemon::open::state-dir-made");
+        aside::strangers(state);
         let path = state.event_log();
         let log = EventLog::open(&path, options.retain_events)
             .map_err(|source| Error::EventLog { path, source })?;

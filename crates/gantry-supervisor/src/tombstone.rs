@@ -7,6 +7,7 @@
 //! says so or the log knows it.
 
 use crate::events::{Event, EventKind, EventLog, ProcessKey};
+use crate::told::Owed;
 use gantry_container::process::Identity;
 use gantry_record::failpoint;
 use gantry_record::layout::{FOLDER_MODE, folders, remove_folder};
@@ -106,13 +107,13 @@ pub(crate) fn exit_event(container: &str, process: &str, status: ExitStatus, key
 }
 
 /// Finishes what a daemon before this one did not: logs the exits of tombstones that nobody was told of.
-pub(crate) async fn finish_all(state: &StateDir, log: &EventLog) {
+pub(crate) async fn finish_all(state: &StateDir, log: &EventLog, owed: &Owed) {
     // Without the folder nothing was left.
     for (_, folder) in folders(&state.ended()).unwrap_or_default() {
         failpoint::at("daemon::restore::tombstone-found");
         if folder.extension().is_none_or(|extension| extension != TOLD) {
             for (container, path) in folders(&folder).unwrap_or_default() {
-                finish(&ContainerDir::new(path), &container, log).await;
+                finish(&ContainerDir::new(path), &container, log, owed).await;
             }
         }
         Tombstone(folder).told().remove();
@@ -121,19 +122,24 @@ pub(crate) async fn finish_all(state: &StateDir, log: &EventLog) {
     remove_if_empty(&state.ended());
 }
 
-async fn finish(dir: &ContainerDir, container: &str, log: &EventLog) {
+async fn finish(dir: &ContainerDir, container: &str, log: &EventLog, owed: &Owed) {
     for process in dir.processes().unwrap_or_default() {
         let folder = dir.process(&process);
-        let pid = folder.pid().ok().flatten();
-        let Some(pid) = pid.filter(|_| !folder.is_starting()) else { continue };
-        let start_time = folder.start_time().ok().flatten();
-        let key = ProcessKey::of(&Identity::recorded(pid, start_time));
+        let told = owed.told(container, process.as_str());
+        // What was told of the start is surer than what may be damaged.
+        let key =
+            told.map(|told| ProcessKey { system_pid: told.pid, start_time: told.start_time }).or_else(|| {
+                let pid = folder.pid().ok().flatten().filter(|_| !folder.is_starting())?;
+                Some(ProcessKey::of(&Identity::recorded(pid, folder.start_time().ok().flatten())))
+            });
+        let Some(key) = key else { continue };
         if !log.knows(EventKind::Exit, container, process.as_str(), key) {
             let status = folder.exit_status().ok().flatten().unwrap_or(ExitStatus::UNKNOWN);
             info!(container, process = %process, %status, "reporting an exit that the last daemon could not report");
             log.append(exit_event(container, process.as_str(), status, key)).await;
             failpoint::at("daemon::restore::tombstone-logged");
         }
+        owed.settle(container, process.as_str());
     }
 }
 
@@ -147,9 +153,9 @@ mod tests {
         let state = StateDir::new(folder.path());
         let log = EventLog::open(&state.event_log(), 0).unwrap();
         std::fs::create_dir(state.ended()).unwrap();
-        finish_all(&state, &log).await;
+        finish_all(&state, &log, &Owed::default()).await;
         assert!(!state.ended().exists());
         // Where there is none, there is nothing to do.
-        finish_all(&state, &log).await;
+        finish_all(&state, &log, &Owed::default()).await;
     }
 }

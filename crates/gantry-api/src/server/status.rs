@@ -52,6 +52,7 @@ fn record_code(error: &RecordError) -> Code {
         RecordError::Io { source, .. } => io_code(source),
         RecordError::InvalidId { .. } => Code::InvalidArgument,
         RecordError::Damaged { .. } => Code::DataLoss,
+        RecordError::Untrusted { .. } => Code::FailedPrecondition,
     }
 }
 
