@@ -110,7 +110,8 @@ impl Claim<'_> {
             children.iter().position(|child| start_time.is_some() && child.start_time == start_time);
         // A number that is somebody else's now is no better than none.
         let is_unknown = pid.is_none_or(|pid| ProcStat::of(pid).is_some());
-        let meant = by_pid.or(by_time).or_else(|| (is_unknown && children.len() == 1).then_some(0))?;
+        let only = if is_unknown && children.len() == 1 { Some(0) } else { None };
+        let meant = by_pid.or(by_time).or(only)?;
         Some(children.swap_remove(meant))
     }
 

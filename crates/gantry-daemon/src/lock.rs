@@ -64,7 +64,7 @@ fn move_stranger(state: &StateDir, path: &Path) -> bool {
             warn!(path = %path.display(), kept_in = %kept.display(), "the lock of the state dir is no file; it is set aside");
         }
         Err(error) => {
-            warn!(path = %path.display(), %error, "the lock of the state dir is no file and cannot be set aside")
+            warn!(path = %path.display(), %error, "the lock of the state dir is no file and cannot be set aside");
         }
     }
     moved.is_ok()

@@ -157,7 +157,7 @@ pub(crate) fn strangers(state: &StateDir) {
         }
         match state.put_aside(&path) {
             Ok(kept) => {
-                error!(path = %path.display(), kept_in = %kept.display(), "it is no file; it is set aside and begun anew")
+                error!(path = %path.display(), kept_in = %kept.display(), "it is no file; it is set aside and begun anew");
             }
             Err(error) => error!(path = %path.display(), %error, "it is no file and cannot be set aside"),
         }

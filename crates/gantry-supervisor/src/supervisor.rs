@@ -149,6 +149,7 @@ impl Supervisor {
         if request.bundle.is_empty() {
             return Err(gantry_container::Error::Invalid("empty bundle path".to_owned()).into());
         }
+        request.check()?;
         let bundle = Bundle::open(request.bundle.as_ref())?;
         let new = NewContainer {
             id,

@@ -3,11 +3,12 @@
 use super::Damage;
 use crate::support::{Api, SOON, create_request, exec_request, host_process};
 use gantry_api::types::{CreateContainerRequest, Event};
-use gantry_testkit::{Bundle, Daemon, DaemonOptions, Process, Runtime};
+use gantry_testkit::{Bundle, Daemon, DaemonOptions, Process, Runtime, wait_until};
 use rustix::process::Signal;
 use serde_json::json;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 /// What a container ends with when it is asked to.
@@ -19,6 +20,7 @@ const CLIENTS: usize = 4;
 pub(super) struct Yard {
     pub(super) daemon: Daemon,
     shared: Bundle,
+    next: AtomicUsize,
 }
 
 /// One container.
@@ -39,7 +41,7 @@ impl Yard {
         // It has traps: it ends with its own status when it is asked to.
         let script = format!("trap 'exit {TRUE_STATUS}' TERM; sleep 10000 & wait");
         let shared = daemon.bundle().shell(&script).build();
-        Self { daemon, shared }
+        Self { daemon, shared, next: AtomicUsize::new(0) }
     }
 
     /// A bundle of its own for a container, with the common root.
@@ -60,7 +62,8 @@ impl Yard {
 
     /// Starts a container for each of them; those whose record is an exec's have one.
     pub(super) fn start(&self, wanted: &[(&'static str, Damage)]) -> Vec<Victim> {
-        let numbered: Vec<_> = wanted.iter().copied().enumerate().collect();
+        let number = || self.next.fetch_add(1, Ordering::Relaxed);
+        let numbered: Vec<_> = wanted.iter().map(|wanted| (number(), *wanted)).collect();
         let share = numbered.len().div_ceil(CLIENTS).max(1);
         thread::scope(|scope| {
             let clients: Vec<_> = numbered
@@ -72,6 +75,7 @@ impl Yard {
                             let request = self.request(*number);
                             let id = request.id.clone();
                             let init = host_process(api.create(request).unwrap().processes[0].system_pid);
+                            wait_until("it has set its trap", SOON, || listens(&init));
                             let exec = record.starts_with("e1/").then(|| {
                                 let exec = exec_request(&id, "e1", &["sleep", "10000"]);
                                 host_process(api.add_process(exec).unwrap())
@@ -121,6 +125,14 @@ impl Yard {
         assert_eq!(events.exit_of(id, "init"), TRUE_STATUS);
         assert!(victim.init.ends_within(SOON));
     }
+}
+
+/// Whether it has set its trap: before that, as the first of its pid namespace, it would not even notice to be asked to end
+/// (`pid_namespaces(7)`).
+fn listens(init: &Process) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", init.pid)).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << 14) != 0
 }
 
 /// Asks a container's init to end, not by way of the daemon.

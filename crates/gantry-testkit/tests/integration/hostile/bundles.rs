@@ -18,8 +18,11 @@ fn clear(path: &Path) {
     let _ = fs::remove_dir_all(path);
 }
 
+/// A name, and how it is put there.
+type Place = (&'static str, fn(&Path));
+
 /// What may stand in the place of `config.json`.
-fn places() -> [(&'static str, fn(&Path)); 6] {
+fn places() -> [Place; 6] {
     [
         ("a FIFO", |path| drop(Fifo::create(path))),
         ("a folder", |path| fs::create_dir(path).unwrap()),
