@@ -174,6 +174,14 @@ impl Bundle {
 }
 
 /// The host id of container id 0: from the first mapping that contains it.
+/// `linux.cgroupsPath` of the bundle in a folder, if it says where its cgroups are: an absolute path. Other forms are for the
+/// runtime to understand.
+pub(crate) fn cgroups_path(bundle: &Path) -> Option<PathBuf> {
+    let config: Value = serde_json::from_slice(&atomic::read(&bundle.join("config.json")).ok()?).ok()?;
+    let path = PathBuf::from(config.get("linux")?.get("cgroupsPath")?.as_str()?);
+    path.is_absolute().then_some(path)
+}
+
 fn root_host_id(mappings: &[IdMapping]) -> u32 {
     mappings.iter().find(|m| m.container_id == 0 && m.size > 0).map_or(0, |m| m.host_id)
 }

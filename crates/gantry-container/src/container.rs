@@ -1,6 +1,6 @@
 //! A container: a folder, a bundle, a runtime, and what can be done to it as a whole.
 
-use crate::bundle::Bundle;
+use crate::bundle::{self, Bundle};
 use crate::cgroup::Cgroups;
 use crate::consoles::Consoles;
 use crate::error::{Error, Result};
@@ -240,7 +240,12 @@ impl Container {
             return Ok(());
         }
         let delete = self.runtime.delete(&self.id, true);
-        match self.run("delete", delete, None).await {
+        let deleted = self.run("delete", delete, None).await;
+        // One that was killed while it made or removed them leaves cgroups that it no longer knows of.
+        if let Some(path) = bundle::cgroups_path(Path::new(&self.record.bundle)) {
+            self.settings.cgroups.remove_left(&path).await;
+        }
+        match deleted {
             Err(error) if !error.is_unknown_container() => Err(error),
             _ => Ok(()),
         }

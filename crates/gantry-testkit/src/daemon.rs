@@ -172,6 +172,13 @@ impl Daemon {
         self.child = Some(self.spawn(&mut command));
     }
 
+    /// How it ended, if it has by itself.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.as_mut()?.try_wait().ok()??;
+        self.child = None;
+        Some(status)
+    }
+
     fn spawn(&self, command: &mut Command) -> Child {
         let log = File::options().create(true).append(true).open(self.log_path()).expect("open the log");
         command.stdout(log.try_clone().expect("a second handle on the log")).stderr(log);

@@ -36,12 +36,19 @@ impl Leaks {
     /// # Panics
     /// With a list of what is left.
     pub fn assert_clean(&self) {
+        let left = self.left_behind();
+        assert!(left.is_empty(), "left behind:\n  {}", left.join("\n  "));
+    }
+
+    /// What has come since the snapshot and does not go in a moment.
+    #[must_use]
+    pub fn left_behind(&self) -> Vec<String> {
         let mut left = Vec::new();
-        let clean = try_wait_for(SETTLE_TIMEOUT, || {
+        let _ = try_wait_for(SETTLE_TIMEOUT, || {
             left = self.news();
             left.is_empty().then_some(())
         });
-        assert!(clean.is_some(), "left behind:\n  {}", left.join("\n  "));
+        left
     }
 
     fn news(&self) -> Vec<String> {

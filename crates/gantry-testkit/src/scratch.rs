@@ -5,7 +5,7 @@ use rustix::process::{Signal, geteuid};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -28,6 +28,7 @@ pub struct Scratch {
     path: PathBuf,
     name: String,
     bundles: AtomicU32,
+    keep: AtomicBool,
 }
 
 impl Scratch {
@@ -41,7 +42,18 @@ impl Scratch {
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir().expect("make a temporary folder");
         let path = folder.path().to_owned();
         let name = path.file_name().and_then(|name| name.to_str()).expect("a readable name").to_owned();
-        Arc::new(Self { folder: Some(folder), path, name, bundles: AtomicU32::new(0) })
+        Arc::new(Self {
+            folder: Some(folder),
+            path,
+            name,
+            bundles: AtomicU32::new(0),
+            keep: AtomicBool::new(false),
+        })
+    }
+
+    /// Lets the files stay for a look when all else is removed.
+    pub fn keep_files(&self) {
+        self.keep.store(true, Ordering::Relaxed);
     }
 
     /// The folder.
@@ -107,7 +119,7 @@ impl Drop for Scratch {
         mounts::remove_under(&self.path);
         cgroup::remove(&self.cgroup_folders());
         let Some(folder) = self.folder.take() else { return };
-        if std::env::var_os("GANTRY_TEST_KEEP").is_some() {
+        if self.keep.load(Ordering::Relaxed) || std::env::var_os("GANTRY_TEST_KEEP").is_some() {
             eprintln!("testkit: kept {}", folder.keep().display());
         } else if let Err(error) = folder.close() {
             eprintln!("testkit: cannot remove {}: {error}", self.path.display());

@@ -4,6 +4,7 @@
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod oom;
+mod remove;
 pub mod stats;
 
 pub use oom::{OomCount, OomWatch};
@@ -95,6 +96,24 @@ impl Cgroups {
         let Some(folder) = self.folder(init, "freezer") else { return false };
         let read = |name| fs::read_to_string(folder.join(name)).unwrap_or_default();
         matches!(read("freezer.state").trim(), "FROZEN" | "FREEZING") || read("cgroup.freeze").trim() == "1"
+    }
+}
+
+// === impl Hierarchy ===
+
+impl Hierarchy {
+    /// The folder that `cgroups`, the content of a `/proc/<pid>/cgroup`, names in this hierarchy.
+    fn folder_of(&self, cgroups: &str) -> Option<PathBuf> {
+        let path = cgroups.lines().find_map(|line| {
+            let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+            let is_this = match controllers {
+                "" => self.controllers.is_empty(),
+                list => list.split(',').any(|c| self.controllers.iter().any(|own| own == c)),
+            };
+            is_this.then_some(path)
+        })?;
+        let below = Path::new(path).strip_prefix(&self.root).ok()?;
+        (!below.as_os_str().is_empty()).then(|| self.mount.join(below))
     }
 }
 

@@ -4,7 +4,6 @@ mod api;
 mod engine;
 pub(crate) mod old_client;
 mod python;
-mod random;
 
 pub(crate) use api::{Api, EventKey, Events, create_request, exec_request};
 pub(crate) use engine::{
@@ -12,8 +11,8 @@ pub(crate) use engine::{
     tells_status_of_orphans,
 };
 pub(crate) use python::{Python, proto_folder, tests_folder};
-pub(crate) use random::Random;
 
+pub(crate) use gantry_testkit::Random;
 use std::time::Duration;
 
 /// How long anything may take that takes milliseconds on an idle machine.

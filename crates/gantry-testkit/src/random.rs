@@ -1,10 +1,13 @@
 //! A small generator: the same numbers for the same seed on every machine.
 
 /// xorshift64* (Vigna 2016).
-pub(crate) struct Random(u64);
+#[derive(Debug)]
+pub struct Random(u64);
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// A generator that always gives the same for this seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         // Never zero, and small seeds far apart.
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
@@ -17,23 +20,23 @@ impl Random {
     }
 
     /// A number below `limit`.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        let high = u128::from(self.next()) * u128::try_from(limit).unwrap();
-        usize::try_from(high >> 64).unwrap()
+    pub fn below(&mut self, limit: usize) -> usize {
+        let high = u128::from(self.next()) * u128::try_from(limit).expect("numbers of 64 bits");
+        usize::try_from(high >> 64).expect("numbers of 64 bits")
     }
 
     /// True in `percent` of all cases.
-    pub(crate) fn chance(&mut self, percent: usize) -> bool {
+    pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
     /// One of them.
-    pub(crate) fn choose<T: Clone>(&mut self, all: &[T]) -> T {
+    pub fn choose<T: Clone>(&mut self, all: &[T]) -> T {
         all[self.below(all.len())].clone()
     }
 
     /// So many of the numbers below `limit`, each once.
-    pub(crate) fn distinct(&mut self, count: usize, limit: usize) -> Vec<usize> {
+    pub fn distinct(&mut self, count: usize, limit: usize) -> Vec<usize> {
         let mut all: Vec<usize> = (0..limit).collect();
         (0..count.min(limit)).map(|_| all.swap_remove(self.below(all.len()))).collect()
     }
