@@ -94,6 +94,15 @@ impl Error {
     }
 }
 
+/// Whether the system has not enough of something now: room, descriptors, memory, processes.
+#[must_use]
+pub fn is_exhaustion(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let wanting =
+        [Errno::NOSPC, Errno::DQUOT, Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::AGAIN];
+    error.raw_os_error().is_some_and(|raw| wanting.contains(&Errno::from_raw_os_error(raw)))
+}
+
 /// The kernel's reason as 0.2's clients know and match it: `no such file or directory`, `file exists`.
 #[must_use]
 pub fn errno_text(error: &io::Error) -> String {

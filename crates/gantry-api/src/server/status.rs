@@ -40,6 +40,7 @@ fn container_code(error: &ContainerError) -> Code {
         | ContainerError::RuntimeCommand(_)
         | ContainerError::NotStarted
         | ContainerError::Update(_)
+        | ContainerError::StrangePid { .. }
         | ContainerError::ShimExited
         | ContainerError::StartTimeout(_)
         | ContainerError::NoSuchProcess
@@ -61,6 +62,8 @@ fn io_code(error: &io::Error) -> Code {
         io::ErrorKind::AlreadyExists => Code::AlreadyExists,
         io::ErrorKind::NotFound => Code::NotFound,
         io::ErrorKind::PermissionDenied => Code::PermissionDenied,
+        io::ErrorKind::ReadOnlyFilesystem => Code::FailedPrecondition,
+        _ if gantry_record::is_exhaustion(error) => Code::ResourceExhausted,
         _ => Code::Unknown,
     }
 }

@@ -30,6 +30,7 @@ mod dockerd;
 mod documents;
 mod engines;
 mod failpoints;
+mod faults;
 mod hostile;
 mod kills;
 mod load;
