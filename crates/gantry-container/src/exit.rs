@@ -26,6 +26,9 @@ use tracing::{info, warn};
 /// How long a killed process may take before it is asked whether it is frozen, and how long after that.
 const KILL_LIMIT: Duration = Duration::from_secs(1);
 const THAWED_KILL_LIMIT: Duration = Duration::from_secs(30);
+/// The pauses between two attempts to read a status for which there is no descriptor.
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_secs(1);
 /// How long a new shim may take to stand beside a process.
 const SUCCESSOR_LIMIT: Duration = Duration::from_secs(10);
 /// New shims for one process in a daemon's life.
@@ -128,10 +131,7 @@ impl ExitWatch {
         let mut finishing = false;
         loop {
             let told = self.hang_up().await;
-            let recorded = self.dir.exit_status().unwrap_or_else(|error| {
-                self.warn(&"the exit status cannot be read", &error);
-                None
-            });
+            let recorded = self.recorded().await;
             let status = match (recorded, told) {
                 (Some(status), _) => status,
                 (None, Some(status)) => {
@@ -158,8 +158,29 @@ impl ExitWatch {
         }
     }
 
+    /// What is in `exitStatus`. A daemon that has no descriptor or no memory left waits for one: the status is there.
+    async fn recorded(&self) -> Option<ExitStatus> {
+        let mut pause = FIRST_RETRY;
+        loop {
+            let error = match self.dir.exit_status() {
+                Ok(status) => return status,
+                Err(error) => error,
+            };
+            if pause == FIRST_RETRY {
+                self.warn(&"the exit status cannot be read", &error);
+            }
+            if !error.is_for_want_of_resources() {
+                return None;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LAST_RETRY);
+        }
+    }
+
+    /// Writes it down before anybody is told, for a daemon that comes after this one: from now on nobody else knows it.
     fn record(&self, status: ExitStatus) {
-        if let Err(error) = self.dir.write_exit_status(status) {
+        let Err(error) = self.dir.write_exit_status(status) else { return };
+        if self.dir.keep_exit_status(status).is_err() {
             self.warn(&"the exit status cannot be written down", &error);
         }
     }

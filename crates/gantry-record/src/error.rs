@@ -62,6 +62,15 @@ impl Error {
         }
     }
 
+    /// Whether the process or the machine has no descriptor or no memory left, which says nothing about the object.
+    #[must_use]
+    pub fn is_for_want_of_resources(&self) -> bool {
+        use rustix::io::Errno;
+        let Self::Io { source, .. } = self else { return false };
+        let errno = Errno::from_io_error(source);
+        errno.is_some_and(|errno| [Errno::MFILE, Errno::NFILE, Errno::NOMEM].contains(&errno))
+    }
+
     /// Whether the object simply is not there.
     #[must_use]
     pub fn is_not_found(&self) -> bool {

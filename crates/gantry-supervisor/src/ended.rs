@@ -80,6 +80,8 @@ struct Lines {
     by_id: BTreeMap<Box<str>, u64>,
     /// Lines in the file.
     in_file: usize,
+    /// Writing has failed: the file lacks something, or has a torn line.
+    is_stale: bool,
 }
 
 impl Lines {
@@ -120,7 +122,7 @@ impl Records {
         let contents = atomic::read_optional(&path)?.unwrap_or_default();
         if contents.last().is_some_and(|last| *last != b'\n') {
             // What is appended to a torn line would be lost with it: the next write is a whole new file.
-            lines.in_file = MAX_RECORDS + MAX_WASTE;
+            lines.is_stale = true;
         }
         for line in contents.split(|byte| *byte == b'\n') {
             if !line.is_empty() {
@@ -165,20 +167,46 @@ impl Records {
         self.append(&serde_json::to_vec(&Removed { id: id.as_str(), removed: true }).unwrap_or_default())
     }
 
+    /// Tries again to write what could not be written.
+    pub(crate) fn retry(&self) {
+        let mut lines = self.lines();
+        if lines.is_stale
+            && let Err(error) = self.rewrite(&mut lines)
+        {
+            warn!(%error, "how containers ended still cannot be written down");
+        }
+    }
+
     fn append(&self, line: &[u8]) -> Result<()> {
-        use std::os::unix::fs::OpenOptionsExt;
         let mut lines = self.lines();
         lines.take_in(line);
-        if lines.in_file > lines.by_age.len() + MAX_WASTE {
-            let all: Vec<u8> = lines.by_age.values().flat_map(|line| [line, &b"\n"[..]].concat()).collect();
-            lines.in_file = lines.by_age.len();
-            return atomic::write(&self.path, &all, layout::FILE_MODE);
+        if lines.is_stale || lines.in_file > lines.by_age.len() + MAX_WASTE {
+            return self.rewrite(&mut lines);
         }
-        let mut options = std::fs::OpenOptions::new();
-        options.append(true).create(true).mode(layout::FILE_MODE.bits());
-        let mut file = options.open(&self.path).map_err(|e| Error::io("open", &self.path, e))?;
-        file.write_all(&[line, b"\n"].concat()).map_err(|e| Error::io("write", &self.path, e))
+        append_whole(&self.path, &[line, b"\n"].concat()).inspect_err(|_| lines.is_stale = true)
     }
+
+    fn rewrite(&self, lines: &mut Lines) -> Result<()> {
+        let all: Vec<u8> = lines.by_age.values().flat_map(|line| [line, &b"\n"[..]].concat()).collect();
+        lines.is_stale = true;
+        atomic::write(&self.path, &all, layout::FILE_MODE)?;
+        lines.in_file = lines.by_age.len();
+        lines.is_stale = false;
+        Ok(())
+    }
+}
+
+/// Appends whole lines, or none: what a full disk has taken of them is given back.
+fn append_whole(path: &Path, whole_lines: &[u8]) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true).mode(layout::FILE_MODE.bits());
+    let mut file = options.open(path).map_err(|e| Error::io("open", path, e))?;
+    let length = file.metadata().map_err(|e| Error::io("stat", path, e))?.len();
+    file.write_all(whole_lines).map_err(|e| Error::io("write", path, e)).inspect_err(|_| {
+        // Best effort: the error that matters is the one being returned.
+        let _ = file.set_len(length);
+    })
 }
 
 /// When the file at `path` was last written, if that can be told.
@@ -231,6 +259,30 @@ mod tests {
         assert!(again.lines().in_file <= MAX_RECORDS + MAX_WASTE);
         assert_eq!(again.read(&id(0)).unwrap(), None);
         assert!(again.read(&id(3 * MAX_RECORDS - 1)).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_a_full_disk_did_not_take_is_written_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let flags = rustix::mount::MountFlags::empty();
+        rustix::mount::mount("none", folder.path(), "tmpfs", flags, c"size=8k").unwrap();
+        let state = StateDir::new(folder.path());
+        let filler = folder.path().join("filler");
+        std::fs::write(&filler, [0; 4096]).unwrap();
+        let records = Records::open(&state).unwrap();
+        let failed = (0..40).filter(|n| records.write(&ended(*n, 7)).is_err()).count();
+        let stored = std::fs::read(state.ended_log()).unwrap();
+        let again = Records::open(&state).unwrap();
+        std::fs::remove_file(&filler).unwrap();
+        rustix::mount::mount_remount(folder.path(), flags, c"size=1m").unwrap();
+        records.retry();
+        let after = Records::open(&state).unwrap().all();
+        rustix::mount::unmount(folder.path(), rustix::mount::UnmountFlags::DETACH).unwrap();
+        assert!((1..40).contains(&failed), "{failed} failed");
+        assert!(stored.ends_with(b"\n"), "a torn line is left");
+        // The others are there for the next daemon, whatever the full disk did.
+        assert_eq!(again.all().len(), 40 - failed);
+        assert_eq!(after, (0..40).map(|n| ended(n, 7)).collect::<Vec<_>>());
     }
 
     #[test]

@@ -15,7 +15,8 @@ use tracing::{error, info, warn};
 /// Restores all containers. Those whose start was interrupted are undone beside each other, since that takes
 /// runtime commands.
 pub(crate) async fn all(shared: &Arc<Shared>) {
-    tombstone::finish_all(&shared.settings.state, &shared.log).await;
+    // On a full disk that takes as long as it is full; whoever asks for a container need not wait for it.
+    tombstone::finish_all(&shared.settings.state, &shared.log).await.detach_all();
     let (ids, strangers) = match shared.settings.state.containers() {
         Ok(found) => found,
         Err(error) => {

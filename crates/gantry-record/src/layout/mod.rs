@@ -297,6 +297,10 @@ mod tests {
         std::fs::write(dir.file(name::PID), "12").unwrap();
         dir.write_exit_status(ExitStatus::KILLED).unwrap();
         assert_eq!((dir.pid().unwrap(), dir.exit_status().unwrap()), (Some(12), Some(ExitStatus::KILLED)));
+        std::fs::remove_file(dir.file(name::EXIT_STATUS)).unwrap();
+        assert_eq!(dir.exit_status().unwrap(), None);
+        dir.keep_exit_status(ExitStatus::KILLED).unwrap();
+        assert_eq!(dir.exit_status().unwrap(), Some(ExitStatus::KILLED));
         for broken in ["", "-4", "0", "x"] {
             std::fs::write(dir.file(name::PID), broken).unwrap();
             assert!(matches!(dir.pid(), Err(Error::Damaged { .. })), "{broken:?}");

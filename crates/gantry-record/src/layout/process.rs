@@ -92,7 +92,27 @@ impl ProcessDir {
     /// [`Error::Io`] when the file cannot be read.
     pub fn exit_status(&self) -> Result<Option<ExitStatus>> {
         let text = atomic::read_optional(&self.file(name::EXIT_STATUS))?;
-        Ok(text.and_then(|t| ExitStatus::parse(&String::from_utf8_lossy(&t))))
+        let status = text.and_then(|t| ExitStatus::parse(&String::from_utf8_lossy(&t)));
+        Ok(status.or_else(|| self.exit_status_in_a_name()))
+    }
+
+    /// See [`ProcessDir::keep_exit_status`].
+    fn exit_status_in_a_name(&self) -> Option<ExitStatus> {
+        let entries = std::fs::read_dir(self.path()).ok()?;
+        entries.filter_map(Result::ok).find_map(|entry| {
+            let name = entry.file_name();
+            let status = name.to_str()?.strip_prefix(name::EXIT_STATUS)?.strip_prefix('.')?;
+            ExitStatus::parse(status)
+        })
+    }
+
+    /// Keeps the status where not even a full disk prevents it: in the new name of `control`, which has no use any more.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be renamed.
+    pub fn keep_exit_status(&self, status: ExitStatus) -> Result<()> {
+        let (from, to) = (self.file(name::CONTROL), self.file(&format!("{}.{status}", name::EXIT_STATUS)));
+        rustix::fs::rename(&from, &to).map_err(|e| Error::io("rename", from, e))
     }
 
     /// Writes down how the process ended.

@@ -240,6 +240,7 @@ impl Actor {
     }
 
     fn prepare_exec(&self, id: &ProcessId, spec: &ExecSpec) -> Result<ProcessRecord> {
+        self.shared.may_start()?;
         if self.ending.is_some() || !self.processes.contains_key(&ProcessId::init()) {
             return Err(gantry_container::Error::ContainerExited(self.container.id().clone()).into());
         }
@@ -279,7 +280,7 @@ impl Actor {
         };
         self.paused = paused;
         self.publish_view();
-        self.shared.log.append(Event::of_container(kind, self.container.id().as_str())).await;
+        self.shared.log.note(Event::of_container(kind, self.container.id().as_str())).await;
         Ok(())
     }
 
