@@ -28,6 +28,7 @@ mod daemon_traces;
 mod dockerd;
 mod documents;
 mod engines;
+mod faults;
 mod kills;
 mod load;
 mod many;
