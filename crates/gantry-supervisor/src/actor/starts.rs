@@ -134,8 +134,9 @@ impl Actor {
             if let Err(error) = process.signal(SIGKILL) {
                 warn!(%container, process = %process.id, %error, "it cannot be killed");
             }
-            if let (Err(error), Some(starter)) = (self.shared.may_start(), starter.take()) {
-                starter.fail(error);
+            let timeout = || gantry_container::Error::StartTimeout(limit).into();
+            if let Some(starter) = starter.take() {
+                starter.fail(self.shared.may_start().err().unwrap_or_else(timeout));
             }
             logged.await;
         }
