@@ -72,8 +72,13 @@ pub(crate) enum Error {
         printed: String,
     },
     /// The runtime said that all is well, but wrote no pid.
-    #[error("containerd-shim: the runtime succeeded without writing its pid file")]
-    NoPid,
+    #[error("containerd-shim: {program} {operation} succeeded without writing its pid file")]
+    NoPid {
+        /// The runtime's name or path.
+        program: String,
+        /// Its subcommand.
+        operation: &'static str,
+    },
     /// There is nothing to take over.
     #[error("containerd-shim: there is no pid file, so there is no process to adopt")]
     NothingToAdopt,

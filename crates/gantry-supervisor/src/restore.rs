@@ -21,7 +21,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// runtime commands.
 pub(crate) async fn all(shared: &Arc<Shared>) {
     let owed = Arc::new(Owed::of(&shared.log).await);
-    tombstone::finish_all(&shared.settings.state, &shared.log, &owed).await;
+    // On a full disk that takes as long as it is full; whoever asks for a container need not wait for it.
+    tombstone::finish_all(&shared.settings.state, &shared.log, &owed).await.detach_all();
     failpoint::at("daemon::restore::tombstones-finished");
     let mut tries = TRIES;
     let (ids, strangers) = loop {

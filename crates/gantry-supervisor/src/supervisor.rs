@@ -62,6 +62,12 @@ impl Shared {
         Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Refuses what could not be logged.
+    pub(crate) fn may_start(&self) -> Result<()> {
+        let Some(source) = self.log.trouble() else { return Ok(()) };
+        Err(Error::EventLogWaits { path: self.settings.state.event_log(), source })
+    }
+
     /// Takes a container off the list; its folder keeps the id from being used until that is gone too.
     pub(crate) fn forget(&self, id: &ContainerId) {
         self.containers().remove(id);
@@ -145,6 +151,7 @@ impl Supervisor {
     /// What failed; nothing is left of the container then.
     pub async fn create(&self, request: CreateRequest) -> Result<Arc<ContainerView>> {
         self.restored().await;
+        self.shared.may_start()?;
         let id = ContainerId::new(&request.id)?;
         if request.bundle.is_empty() {
             return Err(gantry_container::Error::Invalid("empty bundle path".to_owned()).into());

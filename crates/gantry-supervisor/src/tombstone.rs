@@ -6,7 +6,7 @@
 //! the tombstone is renamed to `<number>.told` and removed. What is found there at start is logged unless its name
 //! says so or the log knows it.
 
-use crate::events::{Event, EventKind, EventLog, ProcessKey};
+use crate::events::{Event, EventKind, EventLog, Pending, ProcessKey};
 use crate::told::Owed;
 use gantry_container::process::Identity;
 use gantry_record::failpoint;
@@ -14,6 +14,7 @@ use gantry_record::layout::{FOLDER_MODE, folders, remove_folder};
 use gantry_record::{ContainerDir, ContainerId, Error, ExitStatus, ProcessId, Result, StateDir};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 /// What the names of tombstones end with whose exit is in the log.
@@ -106,23 +107,33 @@ pub(crate) fn exit_event(container: &str, process: &str, status: ExitStatus, key
     }
 }
 
-/// Finishes what a daemon before this one did not: logs the exits of tombstones that nobody was told of.
-pub(crate) async fn finish_all(state: &StateDir, log: &EventLog, owed: &Owed) {
+/// Finishes what a daemon before this one did not: logs the exits of tombstones that nobody was told of. When this
+/// returns, those exits have their place before all that comes; the tasks end when they are in the log, which may have to
+/// wait for its disk, and their tombstones are gone.
+pub(crate) async fn finish_all(state: &StateDir, log: &EventLog, owed: &Owed) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
     // Without the folder nothing was left.
     for (_, folder) in folders(&state.ended()).unwrap_or_default() {
         failpoint::at("daemon::restore::tombstone-found");
+        let mut exits = Vec::new();
         if folder.extension().is_none_or(|extension| extension != TOLD) {
             for (container, path) in folders(&folder).unwrap_or_default() {
-                finish(&ContainerDir::new(path), &container, log, owed).await;
+                finish(&ContainerDir::new(path), &container, log, owed, &mut exits).await;
             }
         }
-        Tombstone(folder).told().remove();
+        tasks.spawn(async move {
+            for exit in exits {
+                exit.logged().await;
+            }
+            Tombstone(folder).told().remove();
+        });
     }
     // Of a daemon that was killed between the last tombstone's removal and this one's.
     remove_if_empty(&state.ended());
+    tasks
 }
 
-async fn finish(dir: &ContainerDir, container: &str, log: &EventLog, owed: &Owed) {
+async fn finish(dir: &ContainerDir, container: &str, log: &EventLog, owed: &Owed, exits: &mut Vec<Pending>) {
     for process in dir.processes().unwrap_or_default() {
         let folder = dir.process(&process);
         let told = owed.told(container, process.as_str());
@@ -136,7 +147,7 @@ async fn finish(dir: &ContainerDir, container: &str, log: &EventLog, owed: &Owed
         if !log.knows(EventKind::Exit, container, process.as_str(), key) {
             let status = folder.exit_status().ok().flatten().unwrap_or(ExitStatus::UNKNOWN);
             info!(container, process = %process, %status, "reporting an exit that the last daemon could not report");
-            log.append(exit_event(container, process.as_str(), status, key)).await;
+            exits.push(log.enqueue(exit_event(container, process.as_str(), status, key)).await);
             failpoint::at("daemon::restore::tombstone-logged");
         }
         owed.settle(container, process.as_str());
@@ -153,9 +164,9 @@ mod tests {
         let state = StateDir::new(folder.path());
         let log = EventLog::open(&state.event_log(), 0).unwrap();
         std::fs::create_dir(state.ended()).unwrap();
-        finish_all(&state, &log, &Owed::default()).await;
+        finish_all(&state, &log, &Owed::default()).await.join_all().await;
         assert!(!state.ended().exists());
         // Where there is none, there is nothing to do.
-        finish_all(&state, &log, &Owed::default()).await;
+        assert!(finish_all(&state, &log, &Owed::default()).await.is_empty());
     }
 }
