@@ -9,7 +9,7 @@ COUNTS  ?= 50
 BIN := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/gantry/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test bench fuzz faults check lint docs deb clean install root
+.PHONY: help setup build run test bench stress fuzz faults check lint docs deb clean install root
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,11 @@ bench: root ## Measure memory and throughput beside containerd and conmon (root;
 	@scripts/build.sh
 	@python3 benches/memory.py $(COUNTS)
 	@python3 benches/throughput.py
+
+stress: root ## Random operations and faults for a while, then a strict account (root; MINUTES=1 SEED=7)
+	@scripts/setup.sh build
+	@scripts/build.sh
+	@MINUTES=$(or $(MINUTES),1) SEED=$(SEED) scripts/stress.sh
 
 fuzz: ## Fuzz what reads bytes from outside, a minute each (SECONDS=60 TARGETS="bundle words")
 	@scripts/fuzz.sh $(or $(SECONDS),60) $(TARGETS)

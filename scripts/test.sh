@@ -2,7 +2,8 @@
 # Unit and integration tests, then a look for anything that they left behind. Arguments go to the test runner.
 #
 # The integration tests (crates/gantry-testkit/tests) drive the binaries of scripts/build.sh and need root. Without arguments
-# some of them run once more in a guest with cgroup version 2 alone (scripts/guest.sh).
+# there is a minute of random operations and faults (scripts/stress.sh), and some tests run once more in a guest with cgroup
+# version 2 alone (scripts/guest.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/parent-cgroups.sh
@@ -29,6 +30,8 @@ else
     cargo test --locked --workspace --no-fail-fast "$@" || status=$?
 fi
 if [[ $status == 0 && $# == 0 ]]; then
+    # A minute of what nobody has thought of; it prints its seed, and SEED repeats it.
+    MINUTES=1 scripts/stress.sh || status=$?
     if [[ ${GANTRY_GUEST:-yes} == yes && $(uname -m) == x86_64 ]]; then
         scripts/guest.sh || status=$?
     else

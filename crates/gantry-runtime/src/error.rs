@@ -40,7 +40,7 @@ pub(crate) enum Error {
     #[error("cannot {action} container {id} that is {status}")]
     WrongStatus { action: &'static str, id: String, status: Status },
     #[error(
-        "container {id} is still being created, or its creation was interrupted; `delete --force` clears it"
+        "container {id} is still being created or already being deleted, or that was interrupted; `delete --force` clears it"
     )]
     Incomplete { id: String },
 

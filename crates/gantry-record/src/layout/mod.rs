@@ -325,6 +325,12 @@ mod tests {
         let dir = ProcessDir::new(root.path().join("init"));
         dir.create(&ProcessRecord::default()).unwrap();
         assert!(dir.is_starting());
+        // A runtime that has made the file and not written it yet.
+        std::fs::write(dir.file(name::PID), "").unwrap();
+        assert_eq!(dir.pid().unwrap(), None);
+        std::fs::write(dir.file(name::PID), "x").unwrap();
+        assert!(matches!(dir.pid(), Err(Error::Damaged { .. })));
+        std::fs::remove_file(dir.file(name::PID)).unwrap();
         dir.mark_started().unwrap();
         assert!(!dir.is_starting());
         assert_eq!((dir.pid().unwrap(), dir.exit_status().unwrap()), (None, None));

@@ -63,13 +63,17 @@ impl ProcessDir {
         ProcessRecord::from_json(&path, &atomic::read(&path)?)
     }
 
-    /// The pid that the runtime wrote, if it has.
+    /// The pid that the runtime wrote, if it has. One that makes the file before it writes it, as crun does, and is then
+    /// killed or finds no room on the disk, has not.
     ///
     /// # Errors
     /// [`Error::Io`] when the file cannot be read, [`Error::Damaged`] when it holds no pid.
     pub fn pid(&self) -> Result<Option<i32>> {
         let path = self.file(name::PID);
         let Some(text) = atomic::read_optional(&path)? else { return Ok(None) };
+        if text.is_empty() && self.is_starting() {
+            return Ok(None);
+        }
         let pid = String::from_utf8_lossy(&text).trim().parse::<i32>().ok().filter(|pid| *pid > 0);
         pid.map(Some).ok_or_else(|| Error::damaged(&path, "it holds no pid"))
     }

@@ -29,9 +29,7 @@ impl Use {
 
 /// Compares what is there with what was there before the run.
 pub(super) fn audit(world: &World, leaks: &Leaks, ledger: &Ledger, before: &Use) -> Use {
-    for left in leaks.left_behind() {
-        ledger.problem(Wrong::Leak, container_in(&left, ledger).as_deref(), left.clone());
-    }
+    tell_leaks(leaks, ledger);
     for zombie in zombies(world) {
         ledger.problem(Wrong::Leak, None, zombie);
     }
@@ -61,6 +59,12 @@ pub(super) fn audit(world: &World, leaks: &Leaks, ledger: &Ledger, before: &Use)
         ledger.problem(Wrong::Panic, None, line);
     }
     now
+}
+
+fn tell_leaks(leaks: &Leaks, ledger: &Ledger) {
+    for left in leaks.left_behind() {
+        ledger.problem(Wrong::Leak, container_in(&left, ledger).as_deref(), left.clone());
+    }
 }
 
 /// The id of ours that stands in a line, for its history.
@@ -101,12 +105,39 @@ fn memory_kb(pid: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Fifo, Scratch, mounts, wait_until};
+    use std::process::Command;
 
     #[test]
     fn a_panic_is_found_in_a_log() {
         let log = "all well\nthread 'main' panicked at src/a.rs:1:2\n";
         assert_eq!(panics(log), ["thread 'main' panicked at src/a.rs:1:2"]);
         assert!(panics("all well").is_empty());
+    }
+
+    #[test]
+    fn a_cgroup_and_a_fifo_that_are_left_are_told() {
+        let scratch = Scratch::new();
+        let state = crate::daemon::state_dir(&scratch);
+        fs::create_dir(&state).unwrap();
+        let (leaks, ledger) = (Leaks::snapshot(&scratch), Ledger::default());
+        let hierarchy = mounts::all().into_iter().find(|mount| mount.kind.starts_with("cgroup")).unwrap();
+        let cgroup = hierarchy.point.join(scratch.cgroup()).join("c1-1");
+        fs::create_dir_all(&cgroup).unwrap();
+        let fifo = Fifo::create(state.join("exit"));
+        tell_leaks(&leaks, &ledger);
+        let told: Vec<String> = ledger.problems().into_iter().map(|problem| problem.text).collect();
+        let expected = [format!("cgroup {}", cgroup.display()), format!("file {}", fifo.path().display())];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_process_that_ended_and_was_not_reaped_is_found() {
+        let mut child = Command::new("true").spawn().unwrap();
+        let (pid, own) = (i32::try_from(child.id()).unwrap(), i32::try_from(std::process::id()).unwrap());
+        wait_until("its end", Duration::from_secs(5), || is_zombie_of(pid, &[own]));
+        child.wait().unwrap();
+        assert!(!is_zombie_of(pid, &[own]));
     }
 
     #[test]

@@ -103,7 +103,8 @@ impl Injector {
         runtime: Handle,
     ) -> Self {
         Self {
-            faults,
+            // Clients hang up by themselves.
+            faults: faults.into_iter().filter(|fault| *fault != Fault::Disconnect).collect(),
             random: Random::new(seed.wrapping_mul(1_000).wrapping_add(999)),
             world: Arc::clone(world),
             ledger: Arc::clone(ledger),
@@ -116,7 +117,7 @@ impl Injector {
     /// Until the world stops; the daemon runs afterwards, and no fault goes on.
     pub(super) fn run(mut self) {
         while !self.world.stopped() {
-            self.sleep(200, 1200);
+            self.sleep(100, 800);
             self.look_after_the_daemon();
             let Some(fault) = self.choose() else { continue };
             // A daemon that does not stop is a panic of its handle.
@@ -134,8 +135,7 @@ impl Injector {
     }
 
     fn choose(&mut self) -> Option<Fault> {
-        let fault = if self.faults.is_empty() { None } else { Some(self.random.choose(&self.faults)) };
-        fault.filter(|fault| *fault != Fault::Disconnect)
+        if self.faults.is_empty() { None } else { Some(self.random.choose(&self.faults)) }
     }
 
     fn millis(&mut self, from: usize, to: usize) -> Duration {

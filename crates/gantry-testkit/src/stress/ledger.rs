@@ -270,7 +270,7 @@ impl Ledger {
                         format!("{id} {process} was answered, and has no start event"),
                     ));
                 }
-                if record.starts > record.exits {
+                if record.starts > 0 && record.exits == 0 {
                     found.push((
                         Wrong::Lost,
                         id.clone(),

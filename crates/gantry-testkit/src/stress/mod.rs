@@ -17,7 +17,7 @@ mod report;
 mod targets;
 mod world;
 
-use crate::Leaks;
+use crate::{Binaries, Leaks};
 use auditor::{Use, audit};
 use calls::{Outcome, Session};
 use clap::Parser;
@@ -61,6 +61,10 @@ pub fn main() -> ExitCode {
 
 fn stress(options: &Options) -> Result<bool, String> {
     let (faults, duration) = (options.faults()?, options.duration()?);
+    if !rustix::process::geteuid().is_root() {
+        return Err("it makes containers, which needs root: run it as root".to_owned());
+    }
+    Binaries::try_locate().map_err(|error| error.to_string())?;
     let seed = options.seed.unwrap_or_else(seed_of_the_clock);
     println!("stress: seed {seed}, {} clients, {duration:?}, faults: {}", options.clients, names(&faults));
     let world = World::new(options).map_err(|error| format!("cannot make the daemon's disk: {error}"))?;

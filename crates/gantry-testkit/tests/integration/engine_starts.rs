@@ -167,3 +167,26 @@ fn security_labels_of_an_exec_reach_the_runtime() {
     leaks.assert_clean();
     end(&api, bundle.id());
 }
+
+/// In every hierarchy, also a named one that no controller belongs to; the runtime has written nothing down and knows of
+/// none of them.
+#[test]
+fn a_runtime_that_is_killed_once_it_has_made_cgroups_leaves_none() {
+    let scratch = Scratch::new();
+    let real = Runtime::BuiltIn.command(&scratch).program;
+    let cgroup = format!("/{}/killed", scratch.cgroup());
+    let make = format!(
+        "grep -E ' - cgroup2? ' /proc/self/mountinfo | cut -d' ' -f5 | while read mount; do mkdir -p $mount{cgroup}; done"
+    );
+    let script = format!("case \" $* \" in *' create '*) {make}; kill -9 $$ ;; esac\nexec {real} \"$@\"");
+    let program = install(scratch.path(), "killed-runtime", &script);
+    let options = DaemonOptions::new(Runtime::BuiltIn).runtime_program(program.to_str().unwrap());
+    let daemon = Daemon::start_in(&scratch, options);
+    let leaks = Leaks::snapshot(&scratch);
+    let bundle = daemon.bundle().args(["sleep", "1000"]).cgroups_path(&cgroup).build();
+    let error = Api::connect(&daemon).create(create_request(&bundle)).unwrap_err();
+    assert!(error.message().contains("SIGKILL"), "{error:?}");
+    // The stand-in has made them, or there was nothing to take away.
+    assert!(!scratch.cgroup_folders().is_empty());
+    leaks.assert_clean();
+}
