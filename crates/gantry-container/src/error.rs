@@ -80,17 +80,6 @@ pub enum Error {
     /// The shim ended before the process existed, and nobody said why.
     #[error("containerd: container not started")]
     NotStarted,
-    /// The runtime named a process that it has not made.
-    #[error(
-        "the runtime {runtime} wrote {pid} as the container's pid, which is none of its processes: it is left alone; is it \
-         an OCI runtime?"
-    )]
-    StrangePid {
-        /// The runtime's program.
-        runtime: String,
-        /// What it wrote.
-        pid: i32,
-    },
     /// The shim died while the process was being started.
     #[error("containerd: shim exited before container process was started")]
     ShimExited,

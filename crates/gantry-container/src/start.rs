@@ -121,7 +121,6 @@ impl Attempt<'_> {
         self.done("created", "wait for the shim");
         let pid = self.dir.pid()?.ok_or(Error::NotStarted)?;
         let identity = Identity::of_new(pid);
-        self.check_is_made_here(&identity)?;
         step(&self.id, "pid-read");
         self.dir.write_start_time(identity.start_time.unwrap_or_default())?;
         self.done("identified", "identify the process");
@@ -155,17 +154,6 @@ impl Attempt<'_> {
             adoption,
         };
         Ok(Started { process, exit: watch, oom })
-    }
-
-    /// A runtime can write any number, and a signal to it would be one to somebody else's process. What it has made is a
-    /// child of the shim by now, or has ended.
-    fn check_is_made_here(&self, identity: &Identity) -> Result<()> {
-        let Some(shim) = self.shim.as_ref().and_then(Shim::pid) else { return Ok(()) };
-        if !identity.is_alive() || claims::descends_from(identity.pid, shim) {
-            return Ok(());
-        }
-        let runtime = self.container.runtime().program.clone();
-        Err(Error::StrangePid { runtime, pid: identity.pid })
     }
 
     /// Waits until the process exists.

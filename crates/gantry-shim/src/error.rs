@@ -89,7 +89,7 @@ pub(crate) enum Error {
         pid: i32,
     },
     /// The pid is not below this shim, so its end could never be learnt.
-    #[error("containerd-shim: process {pid} of the runtime's pid file is no child of this shim: {}", reason(*source))]
+    #[error("containerd-shim: the runtime wrote pid {pid}, which is no child of this shim and is left alone: {}", reason(*source))]
     NotOurs {
         /// The pid as written.
         pid: i32,

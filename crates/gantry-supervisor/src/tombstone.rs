@@ -14,11 +14,15 @@ use gantry_record::layout::{FOLDER_MODE, folders, remove_folder};
 use gantry_record::{ContainerDir, ContainerId, Error, ExitStatus, ProcessId, Result, StateDir};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 /// What the names of tombstones end with whose exit is in the log.
 const TOLD: &str = "told";
+/// How often removing is tried where the system has no descriptor for it, and the pause in between.
+const ATTEMPTS: u32 = 60;
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A folder whose exit is being reported.
 #[derive(Debug)]
@@ -64,7 +68,11 @@ impl Tombstone {
         failpoint::io("daemon::tombstone::rename")
             .and_then(|()| rustix::fs::rename(&from, &to))
             .map_err(|e| Error::io("rename", &from, e))
-            .inspect_err(|_| buried.remove())?;
+            .inspect_err(|_| {
+                // It is empty; the next start would remove it too.
+                let _ = remove_folder(&buried.0);
+                remove_if_empty(&state.ended());
+            })?;
         Ok(buried)
     }
 
@@ -79,16 +87,26 @@ impl Tombstone {
         }
     }
 
-    /// Removes it.
-    pub(crate) fn remove(&self) {
-        let removed = failpoint::io("daemon::tombstone::remove").map_err(|e| Error::io("remove", &self.0, e));
-        if let Err(error) = removed.and_then(|()| remove_folder(&self.0)) {
-            warn!(%error, "what an exit left cannot be removed; the next start tries again");
+    /// Removes it. What is missing for that at the moment, such as a descriptor, is waited for.
+    pub(crate) async fn remove(self) {
+        let mut attempts = ATTEMPTS;
+        while let Err(error) = self.try_remove() {
+            attempts -= 1;
+            if attempts == 0 || !error.is_of_the_moment() {
+                warn!(%error, "what an exit left cannot be removed; the next start tries again");
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
         }
         failpoint::at("daemon::tombstone::removed");
         if let Some(ended) = self.0.parent() {
             remove_if_empty(ended);
         }
+    }
+
+    fn try_remove(&self) -> Result<()> {
+        failpoint::io("daemon::tombstone::remove").map_err(|e| Error::io("remove", &self.0, e))?;
+        remove_folder(&self.0)
     }
 }
 
@@ -125,7 +143,7 @@ pub(crate) async fn finish_all(state: &StateDir, log: &EventLog, owed: &Owed) ->
             for exit in exits {
                 exit.logged().await;
             }
-            Tombstone(folder).told().remove();
+            Tombstone(folder).told().remove().await;
         });
     }
     // Of a daemon that was killed between the last tombstone's removal and this one's.

@@ -47,7 +47,6 @@ fn container_code(error: &ContainerError) -> Code {
         | ContainerError::RuntimeCommand(_)
         | ContainerError::NotStarted
         | ContainerError::Update(_)
-        | ContainerError::StrangePid { .. }
         | ContainerError::ShimExited
         | ContainerError::StartTimeout(_)
         | ContainerError::NoSuchProcess

@@ -204,7 +204,7 @@ impl Report {
             Some(tombstone) => {
                 let tombstone = tombstone.told();
                 start::step(&process, "told");
-                tombstone.remove();
+                tombstone.remove().await;
             }
             None if process.is_init() => drop(container.dir().remove()),
             None => drop(container.dir().process(&process).remove()),

@@ -204,8 +204,10 @@ fn without_inodes_a_create_fails_clearly_and_exits_are_told() {
     leaks.assert_clean();
     let mut events = api.events();
     api.signal(running.id(), "init", 15).unwrap();
-    assert_eq!(events.exit_of(running.id(), "init"), 41);
+    // Not before there is an inode for the record of its end.
+    wait_until("it is off the list", SOON, || api.find(running.id()).is_none());
     fs::remove_dir_all(fillers).unwrap();
+    assert_eq!(events.exit_of(running.id(), "init"), 41);
     wait_until("its folder is gone", SOON, || !disk.path.join(running.id()).exists());
     assert_works(&api, &bundle);
 }
@@ -218,7 +220,8 @@ fn a_read_only_state_dir_is_named_and_a_writable_one_is_taken_up() {
     let bundle = daemon.bundle().args(["true"]).build();
     assert_works(&api, &bundle);
     assert!(daemon.terminate().success());
-    mount_remount(&disk.path, MountFlags::RDONLY, c"").unwrap();
+    // The parent of shims goes with the daemon, and a file system with files open for writing stays as it is.
+    wait_until("nobody writes", SOON, || mount_remount(&disk.path, MountFlags::RDONLY, c"").is_ok());
     let ended = finish(&mut daemon.command(), SOON);
     assert!(!ended.status.success());
     let text = format!("{}{}", ended.stdout, ended.stderr);
