@@ -4,8 +4,15 @@ use crate::error::{Error, Result};
 use gantry_record::atomic;
 use gantry_record::error::errno_text;
 use serde::Deserialize;
+use serde_json::error::Category;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
+
+/// The largest `config.json` that is read. The kernel takes 2 MB of arguments and environment, so that no process could be
+/// made of more; and what is parsed takes many times its size in memory.
+const MAX_CONFIG_BYTES: u64 = 4 << 20;
+
+const NO_CONFIG: &str = "config.json is no OCI runtime configuration";
 
 /// A bundle whose `config.json` was read.
 #[derive(Clone, Debug)]
@@ -77,15 +84,21 @@ impl Bundle {
             let reason = "it is not a directory; give the folder that holds config.json".to_owned();
             return Err(Error::Bundle { path: path.to_owned(), reason });
         }
-        let json = atomic::read(&file).map_err(|error| match error {
+        let json = atomic::read_foreign(&file, MAX_CONFIG_BYTES).map_err(|error| match error {
             gantry_record::Error::Io { step, path, source } => Error::BundleIo { step, path, source },
             other => Error::Bundle { path: path.to_owned(), reason: other.to_string() },
         })?;
-        let config = serde_json::from_slice(&json).map_err(|e| Error::Bundle {
-            path: path.to_owned(),
-            reason: format!("config.json is no JSON: {e}"),
+        let wrong = |reason: String| Error::Bundle { path: path.to_owned(), reason };
+        // What is not asked for here is passed over, and takes no memory.
+        let config = serde_json::from_slice(&json).map_err(|e| match e.classify() {
+            Category::Data => wrong(format!("{NO_CONFIG}: {e}")),
+            Category::Syntax | Category::Eof | Category::Io => wrong(format!("config.json is no JSON: {e}")),
         })?;
-        Self::from_config(path.to_owned(), config)
+        // To the deserializer a list of the values would do as well.
+        if json.trim_ascii_start().first() != Some(&b'{') {
+            return Err(wrong(format!("{NO_CONFIG}: it is no JSON object")));
+        }
+        Self::checked(path.to_owned(), config)
     }
 
     /// Checks a parsed `config.json`.
@@ -95,12 +108,14 @@ impl Bundle {
     pub fn from_config(path: PathBuf, config: Value) -> Result<Self> {
         let wrong = |reason: String| Error::Bundle { path: path.clone(), reason };
         if !config.is_object() {
-            return Err(wrong(
-                "config.json is no OCI runtime configuration: it is no JSON object".to_owned(),
-            ));
+            return Err(wrong(format!("{NO_CONFIG}: it is no JSON object")));
         }
-        let config: Config = serde_json::from_value(config)
-            .map_err(|e| wrong(format!("config.json is no OCI runtime configuration: {e}")))?;
+        let config = serde_json::from_value(config).map_err(|e| wrong(format!("{NO_CONFIG}: {e}")))?;
+        Self::checked(path, config)
+    }
+
+    fn checked(path: PathBuf, config: Config) -> Result<Self> {
+        let wrong = |reason: String| Error::Bundle { path: path.clone(), reason };
         let root = config.root.ok_or_else(|| wrong("config.json has no root.path".to_owned()))?;
         // Joining an absolute root.path yields that path itself.
         let rootfs = path.join(&root.path);

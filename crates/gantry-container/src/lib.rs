@@ -9,6 +9,7 @@
 pub mod bundle;
 pub mod cgroup;
 pub mod checkpoint;
+pub mod claims;
 pub mod consoles;
 pub mod container;
 pub mod error;

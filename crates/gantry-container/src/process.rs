@@ -51,9 +51,13 @@ impl Identity {
     /// Every process of the host. Each is identified before anybody looks at it: what is read of it afterwards is of
     /// that process or of none.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
+        Self::all_pids().map(|pid| Self::of(pid, None))
+    }
+
+    /// Every number that is some process's at this moment.
+    pub(crate) fn all_pids() -> impl Iterator<Item = i32> {
         let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-        pids.map(|pid| Self::of(pid, None))
+        processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
     }
 
     /// A process that is known to have ended.

@@ -13,15 +13,15 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
 use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::unix::pipe;
 use tokio::process::Child;
 
 /// How long a shim that was killed, or has closed its ready pipe without a word, may take to be gone.
 const DEATH_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long the word of a shim that was forked may take when its ready pipe says that it was there.
+/// How long the last word of a shim that died at once may be on its way.
 const UNHEARD_LIMIT: Duration = Duration::from_secs(1);
 
 /// A shim that is new.
@@ -230,12 +230,14 @@ impl Shim {
     }
 }
 
-/// Waits until whoever was to become a shim has died without saying who it is, as nobody else does: then its end of the pipe
-/// is closed, and what it said before would be here soon.
+/// Waits until whoever was to become a shim has died without saying who it is, as nobody else does: nobody holds its end of the
+/// pipe then, and what it said before would be here soon.
 async fn died_unheard(ready: &pipe::Receiver) {
-    // It is readable when a shim has said hello, too, and then it has said before who it is.
-    let _ = ready.readable().await;
-    tokio::time::sleep(UNHEARD_LIMIT).await;
+    match ready.ready(Interest::READABLE).await {
+        Ok(state) if state.is_read_closed() => tokio::time::sleep(UNHEARD_LIMIT).await,
+        // A shim has said hello, and before that who it is.
+        _ => std::future::pending().await,
+    }
 }
 
 /// Waits until the runtime that `shim` runs has made the process of `dir` or given up, or `limit` has passed. A runtime

@@ -6,6 +6,17 @@ use gantry_record::ProcessRecord;
 use gantry_record::container_log::LogTarget;
 use serde_json::{Map, Value, json};
 
+/// Insists that a text can be a path or an argument: for the kernel it would end at a NUL byte.
+///
+/// # Errors
+/// [`crate::Error::Invalid`].
+pub fn no_nul(what: &str, text: &str) -> Result<()> {
+    if text.contains('\0') {
+        return Err(crate::Error::Invalid(format!("{what} has a NUL byte: {text:?}")));
+    }
+    Ok(())
+}
+
 /// Three paths for the standard streams; an empty one means `/dev/null`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stdio {
@@ -21,8 +32,11 @@ impl Stdio {
     /// Whether outputs that name a log do so in the right form, so that a mistake is the client's and not a shim's.
     ///
     /// # Errors
-    /// [`crate::Error::LogTarget`].
+    /// [`crate::Error::LogTarget`], or [`crate::Error::Invalid`] for a path that is none.
     pub fn check(&self) -> Result<()> {
+        for path in [&self.stdin, &self.stdout, &self.stderr] {
+            no_nul("the path of a stream", path)?;
+        }
         for path in [&self.stdout, &self.stderr] {
             LogTarget::of_stream(path)?;
         }

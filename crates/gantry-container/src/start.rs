@@ -2,6 +2,7 @@
 //! behind (design, promise 5).
 
 use crate::cgroup::OomWatch;
+use crate::claims;
 use crate::container::Container;
 use crate::error::{Error, Result};
 use crate::exit::{Adoption, ExitWatch};
@@ -219,12 +220,27 @@ impl Attempt<'_> {
     /// Removes every trace: shim and runtime first, so that nothing new appears, then what they made.
     async fn undo(&mut self) {
         self.have_launched().await;
+        // The runtime may have written any number: only what the shim has brought into being is its to end. Looked at
+        // before the shim goes, which would leave it without a parent that says so.
+        let shim = self.shim.as_ref().and_then(Shim::pid);
+        let init = self
+            .container
+            .dir()
+            .process(&ProcessId::init())
+            .pid()
+            .ok()
+            .flatten()
+            .filter(|_| self.record.exec);
+        let is_own = |pid: &i32| {
+            shim.is_some_and(|shim| claims::descends_from(*pid, shim))
+                || init.is_some_and(|init| claims::shares_cgroup(*pid, init))
+        };
+        let pid = self.dir.pid().ok().flatten().filter(is_own);
+        let identity = pid.map(|pid| Identity::of(pid, self.dir.start_time().ok().flatten()));
         if let Some(shim) = &mut self.shim {
             shim.kill().await;
         }
         step(&self.id, "undo-shim-killed");
-        let pid = self.dir.pid().ok().flatten();
-        let identity = pid.map(|pid| Identity::of(pid, self.dir.start_time().ok().flatten()));
         undo(self.container, &self.id, &self.dir, identity).await;
     }
 }

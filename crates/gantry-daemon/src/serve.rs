@@ -42,7 +42,9 @@ pub(crate) async fn serve(mut reloader: Reloader, names: &Names) -> Result<(), E
     let mut signals = Signals::catch()?;
     let tls = Tls::of(&args)?;
     let state = StateDir::new(absolute(&args.state_dir));
-    state.create()?;
+    if let Some(mode) = state.create()? {
+        warn!(path = %state.path().display(), "others could write to the state dir; its mode is {mode:04o} now");
+    }
     failpoint::at("daemon::open::begun");
     let _lock = StateDirLock::take(&state)?;
     failpoint::at("daemon::open::locked");

@@ -47,25 +47,47 @@ fn write_then_rename(temporary: &Path, path: &Path, contents: &[u8], mode: Mode)
     Ok(())
 }
 
-/// Reads a record that must be a regular file of at most [`MAX_RECORD_BYTES`].
+/// Reads a record that must be a regular file of at most [`MAX_RECORD_BYTES`], and no link to one.
 ///
 /// # Errors
 /// [`Error::Io`] when it cannot be opened or read, [`Error::Damaged`] when it is something else or too large.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     failpoint::record(path, "read").map_err(|e| Error::io("read", path, e))?;
+    read_limited(path, OFlags::NOFOLLOW, MAX_RECORD_BYTES)
+}
+
+/// As [`read`], for a file of somebody else's, which may be a link, with a limit of its own.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_foreign(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    read_limited(path, OFlags::empty(), limit)
+}
+
+fn read_limited(path: &Path, flags: OFlags, limit: u64) -> Result<Vec<u8>> {
     // NONBLOCK: somebody may have put a FIFO there, and opening must not wait for its writer.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let handle = fs::open(path, flags, Mode::empty()).map_err(|e| Error::io("open", path, e))?;
+    let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let handle = match fs::open(path, flags, Mode::empty()) {
+        Err(rustix::io::Errno::LOOP) if flags.contains(OFlags::NOFOLLOW) => {
+            return Err(Error::damaged(path, "it is a symbolic link"));
+        }
+        // A socket: nothing that could be opened.
+        Err(rustix::io::Errno::NXIO) => return Err(Error::damaged(path, "it is not a regular file")),
+        opened => opened.map_err(|e| Error::io("open", path, e))?,
+    };
     let file = File::from(handle);
     let metadata = file.metadata().map_err(|e| Error::io("stat", path, e))?;
     if !metadata.is_file() {
         return Err(Error::damaged(path, "it is not a regular file"));
     }
     let mut contents = Vec::with_capacity(usize::try_from(metadata.len().min(64 << 10)).unwrap_or(0));
-    let mut limited = file.take(MAX_RECORD_BYTES + 1);
-    limited.read_to_end(&mut contents).map_err(|e| Error::io("read", path, e))?;
-    if contents.len() as u64 > MAX_RECORD_BYTES {
-        return Err(Error::damaged(path, format!("it is larger than {MAX_RECORD_BYTES} bytes")));
+    // A file that says how large it is need not be read to be refused; one that grows meanwhile is.
+    if metadata.len() <= limit {
+        let mut limited = file.take(limit + 1);
+        limited.read_to_end(&mut contents).map_err(|e| Error::io("read", path, e))?;
+    }
+    if contents.len() as u64 > limit || metadata.len() > limit {
+        return Err(Error::damaged(path, format!("it is larger than {limit} bytes")));
     }
     Ok(contents)
 }
@@ -113,5 +135,14 @@ mod tests {
         crate::fifo::make(&path, Mode::from(0o600)).unwrap();
         assert!(matches!(read(&path), Err(Error::Damaged { .. })));
         assert_eq!(read_optional(&folder.path().join("none")).unwrap(), None);
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::fs::write(&file, b"content").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert!(matches!(read(&link), Err(Error::Damaged { .. })));
+        assert_eq!(read_foreign(&link, 7).unwrap(), b"content");
+        assert!(matches!(read_foreign(&link, 6), Err(Error::Damaged { .. })));
+        let socket = folder.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert!(matches!(read(&socket), Err(Error::Damaged { .. })));
     }
 }

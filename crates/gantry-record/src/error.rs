@@ -24,6 +24,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Somebody else could decide what is in the state dir.
+    #[error("cannot use {} as state dir: {reason}", path.display())]
+    Untrusted {
+        /// The state dir.
+        path: PathBuf,
+        /// What is wrong, and what to do about it.
+        reason: String,
+    },
     /// An id that must not become a path or an argument.
     #[error(
         "invalid {what} id {id:?}: {reason}; use 1 to {max} letters, digits or _.-+, not starting with -",
@@ -68,7 +76,8 @@ impl Error {
     pub fn is_of_the_moment(&self) -> bool {
         use rustix::io::Errno;
         let Self::Io { source, .. } = self else { return false };
-        let momentary = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::IO, Errno::AGAIN, Errno::INTR];
+        let momentary =
+            [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::IO, Errno::AGAIN, Errno::INTR];
         source.raw_os_error().is_some_and(|raw| momentary.contains(&Errno::from_raw_os_error(raw)))
     }
 
@@ -83,6 +92,15 @@ impl Error {
     pub fn is_no_room(&self) -> bool {
         matches!(self.io_kind(), Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
     }
+}
+
+/// Whether the system has not enough of something now: room, descriptors, memory, processes.
+#[must_use]
+pub fn is_exhaustion(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let wanting =
+        [Errno::NOSPC, Errno::DQUOT, Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::AGAIN];
+    error.raw_os_error().is_some_and(|raw| wanting.contains(&Errno::from_raw_os_error(raw)))
 }
 
 /// The kernel's reason as 0.2's clients know and match it: `no such file or directory`, `file exists`.

@@ -12,6 +12,15 @@ pub const MAX_ID_BYTES: usize = 255;
 /// The process id of a container's first process.
 pub const INIT: &str = "init";
 
+/// What the daemon keeps beside the containers' folders, or may come to: no container can have such a name.
+const RESERVED: [&str; 5] = ["events.log", "events.log.new", "ended.log", ".ended.log.new", "gantryd.lock"];
+
+/// Whether a file of the daemon's own has that name.
+#[must_use]
+pub(crate) fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
 fn check(what: &'static str, id: &str) -> Result<()> {
     let reason = if id.is_empty() {
         "it is empty"
@@ -23,6 +32,8 @@ fn check(what: &'static str, id: &str) -> Result<()> {
         "it would read as an option of the runtime"
     } else if !id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-+".contains(&b)) {
         "it has a character that is not allowed"
+    } else if what == "container" && is_reserved(id) {
+        "a file of the daemon's own has that name"
     } else {
         return Ok(());
     };
@@ -100,6 +111,14 @@ mod tests {
     fn accepts_what_clients_use() {
         for id in ["a", "init", "redis.1+x_y-z", &"f".repeat(255), "..."] {
             assert_eq!(ContainerId::new(id).unwrap().as_str(), id);
+        }
+    }
+
+    #[test]
+    fn rejects_the_names_of_the_daemons_own_files() {
+        for id in RESERVED {
+            assert!(ContainerId::new(id).is_err(), "{id}");
+            assert!(ProcessId::new(id).is_ok(), "{id}: a process is in its container's folder");
         }
     }
 

@@ -25,7 +25,7 @@ pub mod resident;
 pub mod status;
 pub mod timestamp;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, is_exhaustion};
 pub use id::{ContainerId, ProcessId};
 pub use layout::{ContainerDir, ProcessDir, StateDir};
 pub use records::{ContainerRecord, ProcessRecord, Usage};

@@ -1,8 +1,10 @@
 //! The bundle: a directory with `config.json` and the root filesystem, checked before anything is done with it.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use gantry_record::atomic;
 use libcontainer::validator::Validator;
 use oci_spec::runtime::{LinuxCapabilities, LinuxNamespaceType, LinuxSeccompAction, Process, Spec};
 
@@ -29,7 +31,7 @@ impl Bundle {
     pub(crate) fn load(path: &Path) -> Result<Self> {
         let path = fs::canonicalize(path).map_err(file("find bundle", path))?;
         let config = path.join("config.json");
-        let json = fs::read(&config).map_err(file("read", &config))?;
+        let json = read(&config)?;
         let mut spec = parse(&config, &json)?;
         let refuse = |reason: String| Error::Config { path: config.clone(), reason };
         drop_idle_mappings(&mut spec);
@@ -40,6 +42,14 @@ impl Bundle {
         normalize(&mut spec);
         Ok(Self { path, json, spec, rootfs })
     }
+}
+
+/// Reads a file that is given by its path: whatever stands there, it is neither waited for nor read without end.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    atomic::read_foreign(path, atomic::MAX_RECORD_BYTES).map_err(|error| match error {
+        gantry_record::Error::Io { step, path, source } => file(step, path)(source),
+        other => file("read", path)(io::Error::other(other.to_string())),
+    })
 }
 
 /// Parses a configuration.

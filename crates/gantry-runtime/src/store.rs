@@ -17,6 +17,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use gantry_record::atomic;
 use oci_spec::runtime::Spec;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
@@ -177,11 +178,7 @@ impl ContainerDir {
     /// The configuration that was kept. Nothing if creation was interrupted before that.
     pub(crate) fn config(&self) -> Result<Option<Spec>> {
         let path = self.path.join("config.json");
-        match fs::read(&path) {
-            Ok(json) => crate::bundle::parse(&path, &json).map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(file("read", path)(error)),
-        }
+        read(&path)?.map(|json| crate::bundle::parse(&path, &json)).transpose()
     }
 
     /// Writes `state.json`, whole or not at all.
@@ -198,13 +195,8 @@ impl ContainerDir {
     /// Reads `state.json`. Nothing if creation is not complete.
     pub(crate) fn record(&self) -> Result<Option<Record>> {
         let path = self.path.join("state.json");
-        match fs::read(&path) {
-            Ok(json) => {
-                serde_json::from_slice(&json).map(Some).map_err(|source| Error::Parse { path, source })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(file("read", path)(error)),
-        }
+        let Some(json) = read(&path)? else { return Ok(None) };
+        serde_json::from_slice(&json).map(Some).map_err(|source| Error::Parse { path, source })
     }
 
     /// Removes the directory and with it the container.
@@ -216,6 +208,11 @@ impl ContainerDir {
             _ => Ok(()),
         }
     }
+}
+
+/// Reads a file of the store, if it is there: no link, no FIFO, and not without end.
+fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    atomic::read_optional(path).map_err(|error| file("read", path)(io::Error::other(error.to_string())))
 }
 
 /// A container whose creation is complete.

@@ -72,8 +72,13 @@ pub(crate) enum Error {
         printed: String,
     },
     /// The runtime said that all is well, but wrote no pid.
-    #[error("containerd-shim: the runtime succeeded without writing its pid file")]
-    NoPid,
+    #[error("containerd-shim: {program} {operation} succeeded without writing its pid file")]
+    NoPid {
+        /// The runtime's name or path.
+        program: String,
+        /// Its subcommand.
+        operation: &'static str,
+    },
     /// There is nothing to take over.
     #[error("containerd-shim: there is no pid file, so there is no process to adopt")]
     NothingToAdopt,
@@ -84,7 +89,7 @@ pub(crate) enum Error {
         pid: i32,
     },
     /// The pid is not below this shim, so its end could never be learnt.
-    #[error("containerd-shim: process {pid} of the runtime's pid file is no child of this shim: {}", reason(*source))]
+    #[error("containerd-shim: the runtime wrote pid {pid}, which is no child of this shim and is left alone: {}", reason(*source))]
     NotOurs {
         /// The pid as written.
         pid: i32,

@@ -81,8 +81,8 @@ struct Lines {
     by_id: BTreeMap<Box<str>, u64>,
     /// Lines in the file.
     in_file: usize,
-    /// The file has to be written anew: it lacks a line, or its last one is torn.
-    stale: bool,
+    /// Writing has failed: the file lacks something, or has a torn line.
+    is_stale: bool,
 }
 
 impl Lines {
@@ -122,8 +122,8 @@ impl Records {
         let mut lines = Lines::default();
         let contents = atomic::read_optional(&path)?.unwrap_or_default();
         if contents.last().is_some_and(|last| *last != b'\n') {
-            // What is appended to a torn line would be lost with it.
-            lines.stale = true;
+            // What is appended to a torn line would be lost with it: the next write is a whole new file.
+            lines.is_stale = true;
         }
         for line in contents.split(|byte| *byte == b'\n') {
             if !line.is_empty() {
@@ -165,40 +165,54 @@ impl Records {
         {
             let lines = self.lines();
             // While the file is stale it may still have what was to be forgotten.
-            if lines.get(id.as_str()).is_none() && !lines.stale {
+            if lines.get(id.as_str()).is_none() && !lines.is_stale {
                 return Ok(());
             }
         }
         self.append(&serde_json::to_vec(&Removed { id: id.as_str(), removed: true }).unwrap_or_default())
     }
 
+    /// Tries again to write what could not be written.
+    pub(crate) fn retry(&self) {
+        let mut lines = self.lines();
+        if lines.is_stale
+            && let Err(error) = self.rewrite(&mut lines)
+        {
+            warn!(%error, "how containers ended still cannot be written down");
+        }
+    }
+
     fn append(&self, line: &[u8]) -> Result<()> {
         let mut lines = self.lines();
         lines.take_in(line);
-        if lines.stale || lines.in_file > lines.by_age.len() + MAX_WASTE {
-            let all: Vec<u8> = lines.by_age.values().flat_map(|line| [line, &b"\n"[..]].concat()).collect();
-            atomic::write(&self.path, &all, layout::FILE_MODE).inspect_err(|_| lines.stale = true)?;
-            lines.in_file = lines.by_age.len();
-            lines.stale = false;
-            return Ok(());
+        if lines.is_stale || lines.in_file > lines.by_age.len() + MAX_WASTE {
+            return self.rewrite(&mut lines);
         }
-        append(&self.path, &[line, b"\n"].concat()).inspect_err(|_| lines.stale = true)
+        append_whole(&self.path, &[line, b"\n"].concat()).inspect_err(|_| lines.is_stale = true)
+    }
+
+    fn rewrite(&self, lines: &mut Lines) -> Result<()> {
+        let all: Vec<u8> = lines.by_age.values().flat_map(|line| [line, &b"\n"[..]].concat()).collect();
+        lines.is_stale = true;
+        atomic::write(&self.path, &all, layout::FILE_MODE)?;
+        lines.in_file = lines.by_age.len();
+        lines.is_stale = false;
+        Ok(())
     }
 }
 
-/// Appends a line, or nothing: what a full disk has taken of it is taken back, for nobody may come who writes the file
-/// anew.
-fn append(path: &Path, line: &[u8]) -> Result<()> {
+/// Appends whole lines, or none: what a full disk has taken of them is given back.
+fn append_whole(path: &Path, whole_lines: &[u8]) -> Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = std::fs::OpenOptions::new();
     options.append(true).create(true).mode(layout::FILE_MODE.bits());
     failpoint::io("daemon::ended-log::open").map_err(|e| Error::io("open", path, e))?;
     let mut file = options.open(path).map_err(|e| Error::io("open", path, e))?;
     failpoint::io("daemon::ended-log::write").map_err(|e| Error::io("write", path, e))?;
-    let before = file.metadata().map_err(|e| Error::io("stat", path, e))?.len();
-    file.write_all(line).map_err(|e| Error::io("write", path, e)).inspect_err(|_| {
-        // The error that matters is the one being returned.
-        let _ = file.set_len(before);
+    let length = file.metadata().map_err(|e| Error::io("stat", path, e))?.len();
+    file.write_all(whole_lines).map_err(|e| Error::io("write", path, e)).inspect_err(|_| {
+        // Best effort: the error that matters is the one being returned.
+        let _ = file.set_len(length);
     })?;
     failpoint::at("daemon::ended-log::written");
     Ok(())
@@ -257,6 +271,30 @@ mod tests {
     }
 
     #[test]
+    fn what_a_full_disk_did_not_take_is_written_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let flags = rustix::mount::MountFlags::empty();
+        rustix::mount::mount("none", folder.path(), "tmpfs", flags, c"size=8k").unwrap();
+        let state = StateDir::new(folder.path());
+        let filler = folder.path().join("filler");
+        std::fs::write(&filler, [0; 4096]).unwrap();
+        let records = Records::open(&state).unwrap();
+        let failed = (0..40).filter(|n| records.write(&ended(*n, 7)).is_err()).count();
+        let stored = std::fs::read(state.ended_log()).unwrap();
+        let again = Records::open(&state).unwrap();
+        std::fs::remove_file(&filler).unwrap();
+        rustix::mount::mount_remount(folder.path(), flags, c"size=1m").unwrap();
+        records.retry();
+        let after = Records::open(&state).unwrap().all();
+        rustix::mount::unmount(folder.path(), rustix::mount::UnmountFlags::DETACH).unwrap();
+        assert!((1..40).contains(&failed), "{failed} failed");
+        assert!(stored.ends_with(b"\n"), "a torn line is left");
+        // The others are there for the next daemon, whatever the full disk did.
+        assert_eq!(again.all().len(), 40 - failed);
+        assert_eq!(after, (0..40).map(|n| ended(n, 7)).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn a_torn_line_hides_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDir::new(folder.path());
@@ -269,27 +307,5 @@ mod tests {
         let again = Records::open(&state).unwrap();
         assert_eq!(again.read(&id(0)).unwrap(), Some(ended(0, 3)));
         assert_eq!(again.read(&id(2)).unwrap(), Some(ended(2, 4)));
-    }
-
-    #[test]
-    fn what_could_not_be_written_is_written_with_the_next() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = StateDir::new(folder.path());
-        let records = Records::open(&state).unwrap();
-        for n in 0..3 {
-            records.write(&ended(n, 0)).unwrap();
-        }
-        // Nothing can be opened for writing there.
-        std::fs::rename(state.ended_log(), folder.path().join("before")).unwrap();
-        std::fs::create_dir(state.ended_log()).unwrap();
-        records.write(&ended(3, 7)).unwrap_err();
-        records.remove(&id(0)).unwrap_err();
-        records.remove(&id(0)).unwrap_err();
-        assert_eq!(records.read(&id(3)).unwrap(), Some(ended(3, 7)));
-        std::fs::remove_dir(state.ended_log()).unwrap();
-        std::fs::rename(folder.path().join("before"), state.ended_log()).unwrap();
-        records.remove(&id(1)).unwrap();
-        let again = Records::open(&state).unwrap();
-        assert_eq!(again.all(), [ended(2, 0), ended(3, 7)]);
     }
 }

@@ -1,5 +1,7 @@
 //! What a request to the supervisor can fail with.
 
+use gantry_record::error::errno_text;
+
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -13,6 +15,17 @@ pub enum Error {
         path: std::path::PathBuf,
         /// The kernel's reason.
         source: std::io::Error,
+    },
+    /// The event log cannot be written at present.
+    #[error(
+        "cannot write the event log {}: {}; nothing is started until it can be written: make room on its file system",
+        path.display(), errno_text(source)
+    )]
+    EventLogWaits {
+        /// Its path.
+        path: std::path::PathBuf,
+        /// The kernel's reason.
+        source: std::sync::Arc<std::io::Error>,
     },
     /// A subscription that cannot mean anything.
     #[error("{0}")]

@@ -5,6 +5,7 @@
 //! told ([`events`]). It must not know gRPC. Start reading at [`Supervisor`].
 
 mod actor;
+mod aside;
 mod ended;
 pub mod error;
 pub mod events;
@@ -18,6 +19,7 @@ mod overview;
 mod restore;
 mod shims;
 mod supervisor;
+mod told;
 mod tombstone;
 pub mod traces;
 pub mod view;

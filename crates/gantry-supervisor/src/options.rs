@@ -1,6 +1,7 @@
 //! What a supervisor and a container are made with.
 
 use crate::traces::TraceSender;
+use gantry_container::spec::no_nul;
 use gantry_container::{Settings, Stdio};
 use gantry_oci::Runtime;
 use std::path::PathBuf;
@@ -47,4 +48,19 @@ pub struct CreateRequest {
     pub no_pivot_root: bool,
     /// Folder of the checkpoint to restore from.
     pub checkpoint: Option<PathBuf>,
+}
+
+impl CreateRequest {
+    /// Insists that what becomes a path or an argument can be one.
+    pub(crate) fn check(&self) -> gantry_container::Result<()> {
+        no_nul("the bundle path", &self.bundle)?;
+        if let Some(runtime) = &self.runtime {
+            no_nul("the runtime", &runtime.program)?;
+            runtime.args.iter().try_for_each(|arg| no_nul("an argument of the runtime", arg))?;
+        }
+        match &self.checkpoint {
+            Some(folder) => no_nul("the checkpoint", &folder.to_string_lossy()),
+            None => Ok(()),
+        }
+    }
 }

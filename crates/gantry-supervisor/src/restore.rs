@@ -1,34 +1,35 @@
 //! Bringing back, at the daemon's start, what the state dir knows. One broken container or process never keeps
 //! another from coming back.
 
-use crate::events::{EventKind, ProcessKey, Timestamp};
+use crate::aside;
 use crate::supervisor::Shared;
+use crate::told::Owed;
 use crate::tombstone;
-use gantry_container::{Container, restore};
-use gantry_oci::Runtime;
+use gantry_container::{Container, ExitWatch, Process, restore};
 use gantry_record::failpoint;
-use gantry_record::{ContainerId, ProcessId, layout};
-use std::path::Path;
+use gantry_record::{ContainerId, ProcessId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-/// How often something is tried that fails for reasons of the moment, and the pause in between.
-const ATTEMPTS: u32 = 5;
-const PAUSE: Duration = Duration::from_millis(200);
+/// How often, and after which pause, reading is tried again where the system has no descriptor or no memory for it.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Restores all containers. Those whose start was interrupted are undone beside each other, since that takes
 /// runtime commands.
 pub(crate) async fn all(shared: &Arc<Shared>) {
-    tombstone::finish_all(&shared.settings.state, &shared.log).await;
+    let owed = Arc::new(Owed::of(&shared.log).await);
+    // On a full disk that takes as long as it is full; whoever asks for a container need not wait for it.
+    tombstone::finish_all(&shared.settings.state, &shared.log, &owed).await.detach_all();
     failpoint::at("daemon::restore::tombstones-finished");
-    let mut attempts = ATTEMPTS;
+    let mut tries = TRIES;
     let (ids, strangers) = loop {
-        attempts -= 1;
+        tries -= 1;
         match shared.settings.state.containers() {
             Ok(found) => break found,
-            Err(error) if error.is_of_the_moment() && attempts > 0 => tokio::time::sleep(PAUSE).await,
+            Err(error) if error.is_of_the_moment() && tries > 0 => tokio::time::sleep(PAUSE).await,
             Err(error) => {
                 error!(%error, "the state dir cannot be read; no container is restored");
                 return;
@@ -36,81 +37,111 @@ pub(crate) async fn all(shared: &Arc<Shared>) {
         }
     };
     for path in strangers {
-        warn!(path = %path.display(), "a folder in the state dir is no container's; leaving it alone");
+        warn!(path = %path.display(), "what is there in the state dir is no container's folder; leaving it alone");
     }
     failpoint::at("daemon::restore::listed");
     let mut tasks = JoinSet::new();
     for id in ids {
-        let shared = Arc::clone(shared);
-        tasks.spawn(Box::pin(async move { one(&shared, id).await }));
+        let (shared, owed) = (Arc::clone(shared), Arc::clone(&owed));
+        tasks.spawn(Box::pin(async move { one(&shared, &owed, id).await }));
     }
     Shared::join_all(&mut tasks).await;
+    aside::report_lost(shared, &owed).await;
 }
 
-async fn one(shared: &Arc<Shared>, id: ContainerId) {
-    let mut attempts = ATTEMPTS;
-    while let Err(error) = restore_one(shared, &id).await {
-        attempts -= 1;
-        if attempts == 0 {
-            // That says nothing against the container: it goes on beside its shims, for the next start to find.
-            error!(
-                container = %id, %error,
-                "it cannot be looked at, so it is left as it is and not listed; restart the daemon once the cause is mended"
-            );
-            return;
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// Restores a container. An error is one of the moment: trying again may help.
-async fn restore_one(shared: &Arc<Shared>, id: &ContainerId) -> gantry_container::Result<()> {
-    let container = match Container::load(Arc::clone(&shared.settings), id.clone()) {
+async fn one(shared: &Arc<Shared>, owed: &Owed, id: ContainerId) {
+    let container = match load(shared, &id).await {
         Ok(container) => container,
-        Err(error) if error.is_of_the_moment() => return Err(error),
+        Err(error) if error.is_of_the_moment() => return leave(owed, &id, &error),
         Err(error) => {
-            set_aside_container(shared, id, &shared.settings.runtime, &error).await;
-            return Ok(());
+            aside::container(shared, owed, &id, &shared.settings.runtime, &error).await;
+            return;
         }
     };
     failpoint::at("daemon::restore::loaded");
     let mut processes = Vec::new();
-    let found = match container.dir().processes() {
-        Err(error) if error.is_of_the_moment() => return Err(error.into()),
+    let found = match processes_of(&container).await {
+        Err(error) if error.is_of_the_moment() => return leave(owed, &id, &error.into()),
         found => found.unwrap_or_default(),
     };
     for process in found {
-        let was_reported = |identity: &_| {
-            let kind = if process.is_init() { EventKind::StartContainer } else { EventKind::StartProcess };
-            shared.log.knows(kind, id.as_str(), process.as_str(), ProcessKey::of(identity))
-        };
-        match restore::process(&container, process.clone(), was_reported).await {
+        match take_up(&container, owed, &process).await {
             Ok(found) => processes.extend(found),
-            Err(error) if error.is_of_the_moment() => return Err(error),
+            Err(error) if error.is_of_the_moment() => return leave(owed, &id, &error),
             Err(error) if process.is_init() => {
-                set_aside_container(shared, id, container.runtime(), &error).await;
-                return Ok(());
+                drop(processes);
+                aside::container(shared, owed, &id, container.runtime(), &error).await;
+                return;
             }
-            Err(error) => {
-                let folder = container.dir().process(&process);
-                restore::kill_shims(id, folder.path());
-                set_aside(shared, folder.path(), &error);
-            }
+            Err(error) => aside::process(shared, owed, &container, &process, &error).await,
         }
     }
     if !processes.iter().any(|(process, _)| process.id.is_init()) {
+        drop(processes);
         info!(container = %id, "it was never started; removing what is left of it");
         remove(&container).await;
-        return Ok(());
+        return;
     }
     info!(container = %id, processes = processes.len(), "restored");
     failpoint::at("daemon::restore::looked-at");
+    for (process, _) in &processes {
+        owed.settle(id.as_str(), process.id.as_str());
+        owed.hold(process.identity.pid);
+    }
     let mut actor = shared.enlist(container);
     // Before anybody may ask.
     actor.take_up(processes);
     actor.restored();
     failpoint::at("daemon::restore::enlisted");
-    Ok(())
+}
+
+/// Reads a container's record; again while that fails for want of something that others may give back.
+async fn load(shared: &Shared, id: &ContainerId) -> gantry_container::Result<Container> {
+    let mut tries = TRIES;
+    loop {
+        tries -= 1;
+        match Container::load(Arc::clone(&shared.settings), id.clone()) {
+            Err(error) if tries > 0 && error.is_of_the_moment() => tokio::time::sleep(PAUSE).await,
+            result => return result,
+        }
+    }
+}
+
+/// Lists its processes, in the same way.
+async fn processes_of(container: &Container) -> gantry_record::Result<Vec<ProcessId>> {
+    let mut tries = TRIES;
+    loop {
+        tries -= 1;
+        match container.dir().processes() {
+            Err(error) if tries > 0 && error.is_of_the_moment() => tokio::time::sleep(PAUSE).await,
+            result => return result,
+        }
+    }
+}
+
+/// Looks at a process, in the same way.
+async fn take_up(
+    container: &Container,
+    owed: &Owed,
+    process: &ProcessId,
+) -> gantry_container::Result<Option<(Process, ExitWatch)>> {
+    let told = owed.told(container.id().as_str(), process.as_str());
+    let mut tries = TRIES;
+    loop {
+        tries -= 1;
+        match restore::process(container, process.clone(), told).await {
+            Err(error) if tries > 0 && error.is_of_the_moment() => tokio::time::sleep(PAUSE).await,
+            result => return result,
+        }
+    }
+}
+
+/// A container that cannot be looked at is not therefore broken: it runs on, and the next start finds it.
+fn leave(owed: &Owed, id: &ContainerId, error: &gantry_container::Error) {
+    error!(container = %id, %error, "the container cannot be looked at; leaving it as it is until the next start");
+    for (container, process, _) in owed.rest(Some(id.as_str())) {
+        owed.settle(&container, process.as_str());
+    }
 }
 
 async fn remove(container: &Container) {
@@ -121,53 +152,5 @@ async fn remove(container: &Container) {
     failpoint::at("daemon::restore::never-started-deleted");
     if let Err(error) = container.dir().remove() {
         warn!(container = %container.id(), %error, "its folder cannot be removed");
-    }
-}
-
-/// A container whose records cannot be believed: what runs of it is ended, since nobody could manage it, and
-/// its folder is kept for whoever wants to look.
-async fn set_aside_container(
-    shared: &Shared,
-    id: &ContainerId,
-    runtime: &Runtime,
-    error: &(dyn std::error::Error + Sync),
-) {
-    let dir = shared.settings.state.container(id);
-    for process in dir.processes().unwrap_or_default() {
-        restore::kill_shims(id, dir.process(&process).path());
-    }
-    let delete = runtime.delete(id, true);
-    let limit = gantry_container::runtime::LIMIT;
-    if let Err(error) = gantry_container::runtime::run(runtime, None, "delete", id, delete, None, limit).await
-        && !error.is_unknown_container()
-    {
-        warn!(container = %id, %error, "the runtime cannot delete the container");
-    }
-    if dir.is_bare() {
-        info!(container = %id, "it was being made or removed; removing what is left of it");
-        if let Err(error) = dir.remove() {
-            warn!(container = %id, %error, "its folder cannot be removed");
-        }
-        return;
-    }
-    set_aside(shared, dir.path(), error);
-}
-
-fn set_aside(shared: &Shared, folder: &Path, reason: &(dyn std::error::Error + Sync)) {
-    let aside = shared.settings.state.set_aside();
-    let (seconds, nanos) = Timestamp::now().to_parts();
-    let target = aside.join(format!("{seconds}.{nanos:09}"));
-    let moved = std::fs::create_dir_all(&aside).and_then(|()| std::fs::rename(folder, &target));
-    match moved {
-        Ok(()) => error!(
-            folder = %folder.display(), kept_in = %target.display(), %reason,
-            "a record cannot be believed; its folder is set aside"
-        ),
-        Err(cause) => {
-            error!(folder = %folder.display(), %reason, %cause, "a record cannot be believed; removing its folder");
-            if let Err(error) = layout::remove_folder(folder) {
-                warn!(%error, "and that fails");
-            }
-        }
     }
 }

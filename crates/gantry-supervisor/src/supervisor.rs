@@ -1,6 +1,7 @@
 //! The door to all containers: finds or makes the one that a request is about and hands the request to its task.
 
 use crate::actor::{Actor, Command, ContainerAction, ProcessAction, QUEUE};
+use crate::aside;
 use crate::ended::{Ended, Records};
 use crate::error::{Error, Result};
 use crate::events::{EventLog, Subscription, Timestamp};
@@ -61,6 +62,12 @@ impl Shared {
         Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Refuses what could not be logged.
+    pub(crate) fn may_start(&self) -> Result<()> {
+        let Some(source) = self.log.trouble() else { return Ok(()) };
+        Err(Error::EventLogWaits { path: self.settings.state.event_log(), source })
+    }
+
     /// Takes a container off the list; its folder keeps the id from being used until that is gone too.
     pub(crate) fn forget(&self, id: &ContainerId) {
         self.containers().remove(id);
@@ -85,6 +92,7 @@ impl Supervisor {
         let state = &options.settings.state;
         state.create()?;
         failpoint::at("daemon::open::state-dir-made");
+        aside::strangers(state);
         let path = state.event_log();
         let log = EventLog::open(&path, options.retain_events)
             .map_err(|source| Error::EventLog { path, source })?;
@@ -143,10 +151,12 @@ impl Supervisor {
     /// What failed; nothing is left of the container then.
     pub async fn create(&self, request: CreateRequest) -> Result<Arc<ContainerView>> {
         self.restored().await;
+        self.shared.may_start()?;
         let id = ContainerId::new(&request.id)?;
         if request.bundle.is_empty() {
             return Err(gantry_container::Error::Invalid("empty bundle path".to_owned()).into());
         }
+        request.check()?;
         let bundle = Bundle::open(request.bundle.as_ref())?;
         let new = NewContainer {
             id,

@@ -6,17 +6,23 @@
 //! the tombstone is renamed to `<number>.told` and removed. What is found there at start is logged unless its name
 //! says so or the log knows it.
 
-use crate::events::{Event, EventKind, EventLog, ProcessKey};
+use crate::events::{Event, EventKind, EventLog, Pending, ProcessKey};
+use crate::told::Owed;
 use gantry_container::process::Identity;
 use gantry_record::failpoint;
 use gantry_record::layout::{FOLDER_MODE, folders, remove_folder};
 use gantry_record::{ContainerDir, ContainerId, Error, ExitStatus, ProcessId, Result, StateDir};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 /// What the names of tombstones end with whose exit is in the log.
 const TOLD: &str = "told";
+/// How often removing is tried where the system has no descriptor for it, and the pause in between.
+const ATTEMPTS: u32 = 60;
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A folder whose exit is being reported.
 #[derive(Debug)]
@@ -62,7 +68,11 @@ impl Tombstone {
         failpoint::io("daemon::tombstone::rename")
             .and_then(|()| rustix::fs::rename(&from, &to))
             .map_err(|e| Error::io("rename", &from, e))
-            .inspect_err(|_| buried.remove())?;
+            .inspect_err(|_| {
+                // It is empty; the next start would remove it too.
+                let _ = remove_folder(&buried.0);
+                remove_if_empty(&state.ended());
+            })?;
         Ok(buried)
     }
 
@@ -77,16 +87,26 @@ impl Tombstone {
         }
     }
 
-    /// Removes it.
-    pub(crate) fn remove(&self) {
-        let removed = failpoint::io("daemon::tombstone::remove").map_err(|e| Error::io("remove", &self.0, e));
-        if let Err(error) = removed.and_then(|()| remove_folder(&self.0)) {
-            warn!(%error, "what an exit left cannot be removed; the next start tries again");
+    /// Removes it. What is missing for that at the moment, such as a descriptor, is waited for.
+    pub(crate) async fn remove(self) {
+        let mut attempts = ATTEMPTS;
+        while let Err(error) = self.try_remove() {
+            attempts -= 1;
+            if attempts == 0 || !error.is_of_the_moment() {
+                warn!(%error, "what an exit left cannot be removed; the next start tries again");
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
         }
         failpoint::at("daemon::tombstone::removed");
         if let Some(ended) = self.0.parent() {
             remove_if_empty(ended);
         }
+    }
+
+    fn try_remove(&self) -> Result<()> {
+        failpoint::io("daemon::tombstone::remove").map_err(|e| Error::io("remove", &self.0, e))?;
+        remove_folder(&self.0)
     }
 }
 
@@ -105,35 +125,50 @@ pub(crate) fn exit_event(container: &str, process: &str, status: ExitStatus, key
     }
 }
 
-/// Finishes what a daemon before this one did not: logs the exits of tombstones that nobody was told of.
-pub(crate) async fn finish_all(state: &StateDir, log: &EventLog) {
+/// Finishes what a daemon before this one did not: logs the exits of tombstones that nobody was told of. When this
+/// returns, those exits have their place before all that comes; the tasks end when they are in the log, which may have to
+/// wait for its disk, and their tombstones are gone.
+pub(crate) async fn finish_all(state: &StateDir, log: &EventLog, owed: &Owed) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
     // Without the folder nothing was left.
     for (_, folder) in folders(&state.ended()).unwrap_or_default() {
         failpoint::at("daemon::restore::tombstone-found");
+        let mut exits = Vec::new();
         if folder.extension().is_none_or(|extension| extension != TOLD) {
             for (container, path) in folders(&folder).unwrap_or_default() {
-                finish(&ContainerDir::new(path), &container, log).await;
+                finish(&ContainerDir::new(path), &container, log, owed, &mut exits).await;
             }
         }
-        Tombstone(folder).told().remove();
+        tasks.spawn(async move {
+            for exit in exits {
+                exit.logged().await;
+            }
+            Tombstone(folder).told().remove().await;
+        });
     }
     // Of a daemon that was killed between the last tombstone's removal and this one's.
     remove_if_empty(&state.ended());
+    tasks
 }
 
-async fn finish(dir: &ContainerDir, container: &str, log: &EventLog) {
+async fn finish(dir: &ContainerDir, container: &str, log: &EventLog, owed: &Owed, exits: &mut Vec<Pending>) {
     for process in dir.processes().unwrap_or_default() {
         let folder = dir.process(&process);
-        let pid = folder.pid().ok().flatten();
-        let Some(pid) = pid.filter(|_| !folder.is_starting()) else { continue };
-        let start_time = folder.start_time().ok().flatten();
-        let key = ProcessKey::of(&Identity::recorded(pid, start_time));
+        let told = owed.told(container, process.as_str());
+        // What was told of the start is surer than what may be damaged.
+        let key =
+            told.map(|told| ProcessKey { system_pid: told.pid, start_time: told.start_time }).or_else(|| {
+                let pid = folder.pid().ok().flatten().filter(|_| !folder.is_starting())?;
+                Some(ProcessKey::of(&Identity::recorded(pid, folder.start_time().ok().flatten())))
+            });
+        let Some(key) = key else { continue };
         if !log.knows(EventKind::Exit, container, process.as_str(), key) {
             let status = folder.exit_status().ok().flatten().unwrap_or(ExitStatus::UNKNOWN);
             info!(container, process = %process, %status, "reporting an exit that the last daemon could not report");
-            log.append(exit_event(container, process.as_str(), status, key)).await;
+            exits.push(log.enqueue(exit_event(container, process.as_str(), status, key)).await);
             failpoint::at("daemon::restore::tombstone-logged");
         }
+        owed.settle(container, process.as_str());
     }
 }
 
@@ -147,9 +182,9 @@ mod tests {
         let state = StateDir::new(folder.path());
         let log = EventLog::open(&state.event_log(), 0).unwrap();
         std::fs::create_dir(state.ended()).unwrap();
-        finish_all(&state, &log).await;
+        finish_all(&state, &log, &Owed::default()).await.join_all().await;
         assert!(!state.ended().exists());
         // Where there is none, there is nothing to do.
-        finish_all(&state, &log).await;
+        assert!(finish_all(&state, &log, &Owed::default()).await.is_empty());
     }
 }

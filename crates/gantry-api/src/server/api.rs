@@ -1,5 +1,6 @@
 //! `types.API`, each rpc a translation.
 
+use super::client::Streams;
 use super::convert;
 use super::events::{EventStream, since};
 use super::stats;
@@ -35,13 +36,14 @@ pub struct Version {
 pub struct Api {
     supervisor: Supervisor,
     version: Version,
+    streams: Streams,
 }
 
 impl Api {
     /// The service to mount.
     #[must_use]
     pub fn service(supervisor: Supervisor, version: Version) -> ApiServer<Self> {
-        ApiServer::new(Self { supervisor, version })
+        ApiServer::new(Self { supervisor, version, streams: Streams::default() })
     }
 }
 
@@ -170,9 +172,11 @@ impl ApiService for Api {
     type EventsStream = EventStream;
 
     async fn events(&self, request: Request<EventsRequest>) -> Answer<Self::EventsStream> {
+        let place = self.streams.enter(&request)?;
         let EventsRequest { timestamp, stored_only, id } = request.into_inner();
         let container = (!id.is_empty()).then_some(id);
-        answer(self.supervisor.events(since(timestamp)?, stored_only, container).await.map(EventStream::new))
+        let events = self.supervisor.events(since(timestamp)?, stored_only, container).await;
+        answer(events.map(|subscription| EventStream::new(subscription, place)))
     }
 
     async fn stats(&self, request: Request<StatsRequest>) -> Answer<StatsResponse> {

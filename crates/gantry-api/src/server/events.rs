@@ -1,5 +1,6 @@
 //! The stream of events to one client: the replay, then what happens.
 
+use super::client::Place;
 use crate::types;
 use gantry_supervisor::events::Subscription;
 use gantry_supervisor::{Event, Timestamp};
@@ -16,12 +17,13 @@ pub struct EventStream {
     replay: VecDeque<Arc<Event>>,
     subscription: Subscription,
     ended: bool,
+    _place: Place,
 }
 
 impl EventStream {
-    pub(crate) fn new(mut subscription: Subscription) -> Self {
+    pub(super) fn new(mut subscription: Subscription, place: Place) -> Self {
         let replay = std::mem::take(&mut subscription.replay).into();
-        Self { replay, subscription, ended: false }
+        Self { replay, subscription, ended: false, _place: place }
     }
 }
 

@@ -5,6 +5,7 @@
 //! is: what is not in 0x20 to 0x7d, and `%` itself, exactly as grpc-go does it. And a call of a service or method
 //! that is not there gets the words that grpc-go has for it, where tonic says nothing.
 
+use super::client::Client;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tonic::body::Body;
@@ -50,6 +51,9 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if let Some(client) = request.extensions().get::<Client>() {
+            client.note_call();
+        }
         let path = request.uri().path().to_owned();
         let answer = self.0.call(request);
         Box::pin(async move {

@@ -6,6 +6,7 @@
 
 mod api;
 mod authority;
+mod client;
 mod containers;
 mod convert;
 mod events;
@@ -19,6 +20,7 @@ mod status;
 
 pub use api::{Api, Version};
 pub use authority::AnyAuthority;
+pub use client::Client;
 pub use containers::Containers;
 pub use health::Health;
 pub use messages::{ReadableMessages, ReadableMessagesLayer};

@@ -15,6 +15,10 @@ pub(crate) fn status(error: &Error) -> Status {
     let code = match error {
         Error::Container(error) => container_code(error),
         Error::EventLog { source, .. } => io_code(source),
+        Error::EventLogWaits { source, .. } => match io_code(source) {
+            Code::ResourceExhausted => Code::ResourceExhausted,
+            _ => Code::Unavailable,
+        },
         Error::Subscription(_) => Code::Unknown,
     };
     Status::new(code, error.to_string())
@@ -26,6 +30,9 @@ fn container_code(error: &ContainerError) -> Code {
         ContainerError::BundleIo { source, .. } | ContainerError::Process { source, .. } => io_code(source),
         ContainerError::Bundle { .. } | ContainerError::LogTarget(_) => Code::InvalidArgument,
         ContainerError::Cancelled => Code::Cancelled,
+        ContainerError::ShimSpawn { source, .. } if gantry_record::is_exhaustion(source) => {
+            Code::ResourceExhausted
+        }
         ContainerError::NoShim | ContainerError::HandoverUnderWay | ContainerError::HandoverRefused => {
             Code::FailedPrecondition
         }
@@ -52,6 +59,7 @@ fn record_code(error: &RecordError) -> Code {
         RecordError::Io { source, .. } => io_code(source),
         RecordError::InvalidId { .. } => Code::InvalidArgument,
         RecordError::Damaged { .. } => Code::DataLoss,
+        RecordError::Untrusted { .. } => Code::FailedPrecondition,
     }
 }
 
@@ -60,6 +68,8 @@ fn io_code(error: &io::Error) -> Code {
         io::ErrorKind::AlreadyExists => Code::AlreadyExists,
         io::ErrorKind::NotFound => Code::NotFound,
         io::ErrorKind::PermissionDenied => Code::PermissionDenied,
+        io::ErrorKind::ReadOnlyFilesystem => Code::FailedPrecondition,
+        _ if gantry_record::is_exhaustion(error) => Code::ResourceExhausted,
         _ => Code::Unknown,
     }
 }
@@ -80,6 +90,21 @@ mod tests {
         let exists = RecordError::io("mkdir", "/s/a", io::Error::from_raw_os_error(17));
         assert_eq!(of(exists), (Code::AlreadyExists, "mkdir /s/a: file exists".to_owned()));
         assert_eq!(of(ContainerError::NoSuchProcess), (Code::Unknown, "no such process".to_owned()));
+    }
+
+    #[test]
+    fn what_has_run_out_has_a_code_of_its_own() {
+        let full = || io::Error::from_raw_os_error(28);
+        let record = RecordError::io("write", "/s/a", full());
+        assert_eq!(of(record), (Code::ResourceExhausted, "write /s/a: no space left on device".to_owned()));
+        let waits = |source| Error::EventLogWaits {
+            path: "/s/events.log".into(),
+            source: std::sync::Arc::new(source),
+        };
+        assert_eq!(of(waits(full())).0, Code::ResourceExhausted);
+        assert_eq!(of(waits(io::Error::from_raw_os_error(5))).0, Code::Unavailable);
+        let source = io::Error::from_raw_os_error(24);
+        assert_eq!(of(ContainerError::ShimSpawn { shim: "s".to_owned(), source }).0, Code::ResourceExhausted);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Letting connections in, so many and no more.
 //!
 //! A client that connects and says nothing is shown the door after [`SILENCE`]; and when all places are taken, the
-//! one that has been silent longest goes first, so that a flood of connections does not keep anybody out. Descriptors
-//! are left for containers: only a part of those that the daemon may open are for clients.
+//! one that has been silent longest goes first, and then the one that has said something but asked for nothing, so that
+//! a flood of connections does not keep anybody out. Descriptors are left for containers: only a part of those that the
+//! daemon may open are for clients.
 
 use super::Listener;
 use super::connection::{Carrier, Connection};
 use super::tls::Tls;
-use gantry_api::server::AnyAuthority;
+use gantry_api::server::{AnyAuthority, Client};
 use rustix::net::sockopt;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -148,6 +149,8 @@ struct Guests {
     next: u64,
     /// Those who have said nothing yet, oldest first, and how to tell them to go.
     silent: BTreeMap<u64, oneshot::Sender<()>>,
+    /// Those who have said something and had made no call the last time that anybody looked.
+    idle: BTreeMap<u64, (oneshot::Sender<()>, Client)>,
 }
 
 /// A client's place among all.
@@ -155,13 +158,11 @@ struct Guests {
 pub(super) struct Guest {
     number: u64,
     guests: Arc<Mutex<Guests>>,
-    silence: Option<Silence>,
-}
-
-#[derive(Debug)]
-struct Silence {
-    ends: Pin<Box<Sleep>>,
-    evicted: oneshot::Receiver<()>,
+    client: Client,
+    /// When it has to have spoken.
+    silence_ends: Option<Pin<Box<Sleep>>>,
+    /// How it is told to go, until it has made a call.
+    evicted: Option<oneshot::Receiver<()>>,
 }
 
 fn lock(guests: &Mutex<Guests>) -> MutexGuard<'_, Guests> {
@@ -178,7 +179,7 @@ impl Connections {
     fn admit(&self) -> Option<Guest> {
         let mut guests = lock(&self.guests);
         if guests.present >= self.limit {
-            let (_, evict) = guests.silent.pop_first()?;
+            let evict = guests.pop()?;
             // It gives its place back when it is gone; one that has gone already has done so.
             let _ = evict.send(());
         }
@@ -187,24 +188,58 @@ impl Connections {
         guests.next += 1;
         let (evict, evicted) = oneshot::channel();
         guests.silent.insert(number, evict);
-        let silence = Silence { ends: Box::pin(tokio::time::sleep(SILENCE)), evicted };
-        Some(Guest { number, guests: Arc::clone(&self.guests), silence: Some(silence) })
+        Some(Guest {
+            number,
+            guests: Arc::clone(&self.guests),
+            client: Client::default(),
+            silence_ends: Some(Box::pin(tokio::time::sleep(SILENCE))),
+            evicted: Some(evicted),
+        })
+    }
+}
+
+impl Guests {
+    /// Whoever can best be spared.
+    fn pop(&mut self) -> Option<oneshot::Sender<()>> {
+        if let Some((_, evict)) = self.silent.pop_first() {
+            return Some(evict);
+        }
+        while let Some((_, (evict, client))) = self.idle.pop_first() {
+            if !client.has_called() {
+                return Some(evict);
+            }
+        }
+        None
     }
 }
 
 impl Guest {
-    /// From now on it may be silent as long as it likes.
+    /// Who that is.
+    pub(super) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// From now on it may be silent as long as it likes, and as long as its place is not needed.
     pub(super) fn has_spoken(&mut self) {
-        if self.silence.take().is_some() {
-            lock(&self.guests).silent.remove(&self.number);
+        if self.silence_ends.take().is_some() {
+            let mut guests = lock(&self.guests);
+            // Otherwise it has been told to go already.
+            if let Some(evict) = guests.silent.remove(&self.number) {
+                guests.idle.insert(self.number, (evict, self.client.clone()));
+            }
         }
     }
 
     /// Whether it has been silent for too long, or has to make room; wakes the task when that becomes so.
     pub(super) fn must_go(&mut self, context: &mut Context<'_>) -> bool {
-        let Some(Silence { ends, evicted }) = &mut self.silence else { return false };
-        let over = ends.as_mut().poll(context).is_ready();
-        over || !matches!(Pin::new(evicted).poll(context), Poll::Pending)
+        if self.silence_ends.as_mut().is_some_and(|ends| ends.as_mut().poll(context).is_ready()) {
+            return true;
+        }
+        // Whoever has called is not in the way; its sender goes with the next who looks.
+        if self.client.has_called() && self.evicted.take().is_some() {
+            lock(&self.guests).idle.remove(&self.number);
+        }
+        self.evicted.as_mut().is_some_and(|evicted| !matches!(Pin::new(evicted).poll(context), Poll::Pending))
     }
 }
 
@@ -213,6 +248,7 @@ impl Drop for Guest {
         let mut guests = lock(&self.guests);
         guests.present -= 1;
         guests.silent.remove(&self.number);
+        guests.idle.remove(&self.number);
     }
 }
 
@@ -221,6 +257,7 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::UnixStream;
+    use tonic::transport::server::Connected;
 
     async fn pair(connections: &Connections) -> (UnixStream, Connection) {
         let (client, server) = UnixStream::pair().unwrap();
@@ -228,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_longest_silent_makes_room_and_who_has_spoken_stays() {
+    async fn the_longest_silent_makes_room_then_who_asks_for_nothing_and_who_has_called_stays() {
         let connections = Connections::new(2);
         let (mut speaker, mut heard) = pair(&connections).await;
         speaker.write_all(b"x").await.unwrap();
@@ -243,6 +280,13 @@ mod tests {
         let (mut other, mut also_heard) = pair(&connections).await;
         other.write_all(b"x").await.unwrap();
         also_heard.read_u8().await.unwrap();
+        heard.connect_info().note_call();
+        let read = tokio::spawn(async move { also_heard.read(&mut [0]).await });
+        tokio::task::yield_now().await;
+        let mut fourth = connections.admit().unwrap();
+        assert_eq!(read.await.unwrap().unwrap(), 0, "it has said something and asked for nothing");
+        fourth.has_spoken();
+        fourth.client().note_call();
         assert!(connections.admit().is_none());
         drop(heard);
         assert!(connections.admit().is_some());

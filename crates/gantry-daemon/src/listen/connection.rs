@@ -1,6 +1,7 @@
 //! One connection, whatever carries it: a single type, so that the HTTP/2 server is compiled once.
 
 use super::accept::Guest;
+use gantry_api::server::Client;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -87,7 +88,9 @@ impl AsyncWrite for Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = ();
+    type ConnectInfo = Client;
 
-    fn connect_info(&self) {}
+    fn connect_info(&self) -> Client {
+        self.guest.client()
+    }
 }

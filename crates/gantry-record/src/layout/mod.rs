@@ -27,6 +27,7 @@
 //! are 0700 and files 0600, since `process.json` holds the environment.
 
 mod process;
+mod trust;
 
 pub use process::ProcessDir;
 
@@ -34,7 +35,7 @@ use crate::atomic;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::records::ContainerRecord;
-use crate::{ContainerId, ProcessId};
+use crate::{ContainerId, ProcessId, id};
 use rustix::fs::Mode;
 use std::path::{Path, PathBuf};
 
@@ -101,17 +102,20 @@ impl StateDir {
         Self(path.into())
     }
 
-    /// Makes the folder and its parents where they are missing, mode 0711: what is inside protects itself.
+    /// Makes the folder and its parents where they are missing, mode 0711: what is inside protects itself. One that
+    /// others can write to is closed to them; returned is its mode then.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be made.
-    pub fn create(&self) -> Result<()> {
+    /// [`Error::Io`] when it cannot be made, [`Error::Untrusted`] when somebody else owns it or could put another in
+    /// its place.
+    pub fn create(&self) -> Result<Option<u32>> {
         use std::os::unix::fs::DirBuilderExt;
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o711)
-            .create(&self.0)
-            .map_err(|e| Error::io("mkdir", &self.0, e))
+        match std::fs::DirBuilder::new().recursive(true).mode(0o711).create(&self.0) {
+            // Told with the reason: what is there is no folder.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => made.map_err(|e| Error::io("mkdir", &self.0, e))?,
+        }
+        trust::check(&self.0)
     }
 
     /// The folder itself.
@@ -132,7 +136,8 @@ impl StateDir {
         ContainerDir(self.0.join(id.as_str()))
     }
 
-    /// The ids of all container folders, sorted; names that are no valid id are returned apart.
+    /// The ids of all container folders, sorted. What is no folder, has no valid id for its name, or belongs to somebody
+    /// else is returned apart.
     ///
     /// # Errors
     /// [`Error::Io`] when the folder cannot be read.
@@ -140,11 +145,16 @@ impl StateDir {
         failpoint::io("daemon::restore::list").map_err(|e| Error::io("open", &self.0, e))?;
         let mut ids = Vec::new();
         let mut strangers = Vec::new();
-        for (name, path) in folders(&self.0)? {
-            match ContainerId::new(&name) {
-                Ok(id) => ids.push(id),
-                Err(_) if name.starts_with('@') => {}
-                Err(_) => strangers.push(path),
+        let io = |e| Error::io("read", &self.0, e);
+        for entry in std::fs::read_dir(&self.0).map_err(|e| Error::io("open", &self.0, e))? {
+            let entry = entry.map_err(io)?;
+            let name = entry.file_name();
+            let is_ours =
+                entry.metadata().is_ok_and(|metadata| metadata.is_dir() && trust::is_ours(&metadata));
+            match name.to_str().map(ContainerId::new) {
+                Some(Ok(id)) if is_ours => ids.push(id),
+                _ if name.to_str().is_some_and(|name| id::is_reserved(name) || name.starts_with('@')) => {}
+                _ => strangers.push(entry.path()),
             }
         }
         ids.sort();
@@ -163,10 +173,26 @@ impl StateDir {
         self.0.join("ended.log")
     }
 
-    /// Where folders go that could not be believed.
+    /// Where things go that could not be believed.
     #[must_use]
     pub fn set_aside(&self) -> PathBuf {
         self.0.join("@set-aside")
+    }
+
+    /// Moves something of the state dir there, for whoever wants to look; returns where it is now.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be moved; it is where it was then.
+    pub fn put_aside(&self, what: &Path) -> Result<PathBuf> {
+        let aside = self.set_aside();
+        match make_folder(&aside) {
+            Err(error) if error.io_kind() != Some(std::io::ErrorKind::AlreadyExists) => return Err(error),
+            _ => {}
+        }
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let target = aside.join(format!("{}.{:09}", since.as_secs(), since.subsec_nanos()));
+        rustix::fs::rename(what, &target).map_err(|e| Error::io("rename", what, e))?;
+        Ok(target)
     }
 }
 

@@ -81,10 +81,12 @@ impl ProcessDir {
     /// The start time noted for that pid, if any.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be read.
+    /// [`Error::Io`] when the file cannot be read, [`Error::Damaged`] when it holds no number.
     pub fn start_time(&self) -> Result<Option<u64>> {
-        let text = atomic::read_optional(&self.file(name::START_TIME))?;
-        Ok(text.and_then(|t| String::from_utf8_lossy(&t).trim().parse().ok()))
+        let path = self.file(name::START_TIME);
+        let Some(text) = atomic::read_optional(&path)? else { return Ok(None) };
+        let ticks = String::from_utf8_lossy(&text).trim().parse().ok();
+        ticks.map(Some).ok_or_else(|| Error::damaged(&path, "it holds no start time"))
     }
 
     /// Notes the start time of the pid.
@@ -184,6 +186,14 @@ impl ProcessDir {
         unlink(&path)
     }
 
+    /// Removes a file of the folder, or what somebody has put in its place; one that is gone already is fine.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be removed.
+    pub fn clear(&self, name: &str) -> Result<()> {
+        unlink(&self.file(name))
+    }
+
     /// Removes the folder with all that is in it. The pid goes first: whoever finds the rest, because this one was
     /// killed half-way, must not take it for a process that was started.
     ///
@@ -196,10 +206,11 @@ impl ProcessDir {
     }
 }
 
-/// Removes a file; one that is gone already is fine.
+/// Removes a file, or what somebody has put in its place; one that is gone already is fine.
 fn unlink(path: &Path) -> Result<()> {
     match fs::unlink(path) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(Errno::ISDIR) => remove_folder(path),
         Err(error) => Err(Error::io("remove", path, error)),
     }
 }

@@ -10,7 +10,7 @@ use crate::args::Exec;
 use crate::bundle;
 use crate::cgroup::Cgroup;
 use crate::console::Console;
-use crate::error::{Error, Result, file};
+use crate::error::{Error, Result};
 use crate::exit_code::ExitCode;
 use crate::foreground::Foreground;
 use crate::launch::namespaces::Joined;
@@ -116,7 +116,7 @@ fn process_of(args: &Exec, container: &Container, spec: &Spec) -> Result<Process
 
 /// What the file leaves out is the container's own, as with runc.
 fn from_file(path: &Path, own: &Process) -> Result<Process> {
-    let json = fs::read(path).map_err(file("read", path))?;
+    let json = bundle::read(path)?;
     let mut process: Process = legacy::parse(&json, legacy::upgrade_process)
         .map_err(|source| Error::Parse { path: path.to_owned(), source })?;
     if process.capabilities().is_none() {

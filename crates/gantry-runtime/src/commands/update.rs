@@ -1,7 +1,6 @@
 //! `update`: other resource limits for a container, from JSON or flags.
 
 use gantry_record::failpoint;
-use std::fs;
 use std::io::Read;
 use std::path::Path;
 
@@ -9,6 +8,7 @@ use oci_spec::runtime::LinuxResources;
 use serde_json::{Map, Value};
 
 use crate::args::Update;
+use crate::bundle;
 use crate::error::{Error, Result, file};
 use crate::exit_code::ExitCode;
 use crate::legacy;
@@ -41,7 +41,7 @@ fn read(path: &Path) -> Result<Map<String, Value>> {
     if path == Path::new("-") {
         std::io::stdin().read_to_end(&mut json).map_err(file("read standard input for", path))?;
     } else {
-        json = fs::read(path).map_err(file("read", path))?;
+        json = bundle::read(path)?;
     }
     let mut resources: Map<String, Value> =
         serde_json::from_slice(&json).map_err(|source| Error::Parse { path: path.to_owned(), source })?;

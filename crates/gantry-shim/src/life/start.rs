@@ -194,7 +194,10 @@ impl Start<'_> {
 
     /// Learns who the process is.
     fn meet(&self) -> Result<(Process, Kind)> {
-        let pid = self.folder.here.pid()?.and_then(Pid::from_raw).ok_or(Error::NoPid)?;
+        let pid = self.folder.here.pid()?.and_then(Pid::from_raw).ok_or_else(|| {
+            let (program, operation) = (self.driver.runtime().program.clone(), self.operation());
+            Error::NoPid { program, operation }
+        })?;
         let process = Process::child(pid)?;
         let kind = Kind::of(self.record, &process);
         Ok((process, kind))

@@ -2,12 +2,14 @@
 
 use super::{Actor, Done};
 use crate::ended::{Ended, modified};
-use crate::events::{Event, EventKind, ProcessKey, Timestamp};
+use crate::events::{Event, EventKind, Pending, ProcessKey, Timestamp};
+use crate::supervisor::Shared;
 use crate::tombstone::{Tombstone, exit_event};
 use gantry_container::cgroup::OomWatch;
-use gantry_container::{ExitWatch, Process, start};
+use gantry_container::{Container, ExitWatch, Process, start};
 use gantry_record::layout::name;
 use gantry_record::{ExitStatus, ProcessId};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -16,7 +18,7 @@ use tracing::{info, warn};
 const ROOM_PAUSE: Duration = Duration::from_millis(200);
 
 /// What the kernel kills with.
-const SIGKILL: u32 = 9;
+pub(super) const SIGKILL: u32 = 9;
 
 impl Actor {
     pub(super) fn watch_exit(&mut self, id: &ProcessId, watch: ExitWatch) {
@@ -35,7 +37,7 @@ impl Actor {
         let id = self.container.id();
         self.shared.metrics.oom_kills.increment();
         warn!(container = %id, "the kernel has killed a process of the container for want of memory");
-        self.shared.log.append(Event::of_container(EventKind::Oom, id.as_str())).await;
+        self.shared.log.note(Event::of_container(EventKind::Oom, id.as_str())).await;
     }
 
     /// An out-of-memory kill is told before the exit that it caused. Its descriptor became ready before the exit's
@@ -70,7 +72,8 @@ impl Actor {
         // Whoever hears of the end must not find it listed.
         self.publish_view();
         start::step(id, "ended");
-        self.report_exit(id, status, key).await;
+        // While the log waits for its disk, the container still obeys.
+        tokio::spawn(self.report_exit(id, status, key).await.finish());
     }
 
     /// Execs that init's end has not ended: without a pid namespace of its own, the kernel does not.
@@ -105,7 +108,8 @@ impl Actor {
             let key = ProcessKey::of(&init.identity);
             // Whatever the daemon held open for its clients goes before they hear of the end.
             drop(init);
-            self.report_exit(&ProcessId::init(), status, key).await;
+            self.report_exit(&ProcessId::init(), status, key).await.finish().await;
+            self.shared.records.retry();
             self.shared.metrics.exit.observe(ended.elapsed());
             if let Some(asked) = self.stop_asked {
                 self.shared.metrics.stop.observe(asked.elapsed());
@@ -148,7 +152,8 @@ impl Actor {
         }
     }
 
-    async fn report_exit(&self, process: &ProcessId, status: ExitStatus, key: ProcessKey) {
+    /// Gives an exit its place in the log; what is returned sees to the rest.
+    async fn report_exit(&self, process: &ProcessId, status: ExitStatus, key: ProcessKey) -> Report {
         let container = self.container.id();
         let state = &self.shared.settings.state;
         let tombstone = Tombstone::bury(state, container, process).inspect_err(
@@ -157,22 +162,53 @@ impl Actor {
         start::step(process, "buried");
         // Only where moving it failed, now or in a daemon before this one, can a folder have survived its own report.
         let known = || self.shared.log.knows(EventKind::Exit, container.as_str(), process.as_str(), key);
-        if (tombstone.is_ok() && !self.taken_up) || !known() {
-            self.shared.log.append(exit_event(container.as_str(), process.as_str(), status, key)).await;
+        let event = ((tombstone.is_ok() && !self.taken_up) || !known())
+            .then(|| exit_event(container.as_str(), process.as_str(), status, key));
+        let pending = match event {
+            Some(event) => Some(self.shared.log.enqueue(event).await),
+            None => None,
+        };
+        Report {
+            shared: Arc::clone(&self.shared),
+            container: Arc::clone(&self.container),
+            process: process.clone(),
+            status,
+            tombstone: tombstone.ok(),
+            pending,
         }
-        start::step(process, "exit-logged");
-        self.shared.metrics.exits.increment();
-        self.shared.metrics.changed.notify_one();
-        info!(%container, %process, %status, "exited");
+    }
+}
+
+/// An exit that has its place in the log.
+struct Report {
+    shared: Arc<Shared>,
+    container: Arc<Container>,
+    process: ProcessId,
+    status: ExitStatus,
+    tombstone: Option<Tombstone>,
+    pending: Option<Pending>,
+}
+
+impl Report {
+    /// Waits until it is on the disk, and only then removes what it is known by.
+    async fn finish(self) {
+        let Self { shared, container, process, status, tombstone, pending } = self;
+        if let Some(pending) = pending {
+            pending.logged().await;
+        }
+        start::step(&process, "exit-logged");
+        shared.metrics.exits.increment();
+        shared.metrics.changed.notify_one();
+        info!(container = %container.id(), %process, %status, "exited");
         match tombstone {
-            Ok(tombstone) => {
+            Some(tombstone) => {
                 let tombstone = tombstone.told();
-                start::step(process, "told");
-                tombstone.remove();
+                start::step(&process, "told");
+                tombstone.remove().await;
             }
-            Err(_) if process.is_init() => drop(self.container.dir().remove()),
-            Err(_) => drop(self.container.dir().process(process).remove()),
+            None if process.is_init() => drop(container.dir().remove()),
+            None => drop(container.dir().process(&process).remove()),
         }
-        start::step(process, "forgotten");
+        start::step(&process, "forgotten");
     }
 }

@@ -247,6 +247,7 @@ impl Actor {
     }
 
     fn prepare_exec(&self, id: &ProcessId, spec: &ExecSpec) -> Result<ProcessRecord> {
+        self.shared.may_start()?;
         if self.ending.is_some() || !self.processes.contains_key(&ProcessId::init()) {
             return Err(gantry_container::Error::ContainerExited(self.container.id().clone()).into());
         }
@@ -290,7 +291,7 @@ impl Actor {
         if self.paused != paused || was_paused == paused {
             result?;
         }
-        self.shared.log.append(Event::of_container(kind, self.container.id().as_str())).await;
+        self.shared.log.note(Event::of_container(kind, self.container.id().as_str())).await;
         Ok(())
     }
 

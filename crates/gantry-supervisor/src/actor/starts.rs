@@ -1,11 +1,12 @@
 //! Starting a container's processes and reporting that they run.
 
+use super::exits::SIGKILL;
 use super::{Actor, Command, Done, Reply, Started, answer};
 use crate::error::Error;
 use crate::events::{Event, EventKind, ProcessKey};
 use crate::traces::Tracing;
 use crate::view::ContainerView;
-use gantry_container::start;
+use gantry_container::{Process, start};
 use gantry_record::{ProcessId, ProcessRecord};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -26,6 +27,13 @@ impl Starter {
         match self {
             Self::Init(reply) => reply.closed().await,
             Self::Exec(reply) => reply.closed().await,
+        }
+    }
+
+    fn fail(self, error: Error) {
+        match self {
+            Self::Init(reply) => answer(reply, Err(error)),
+            Self::Exec(reply) => answer(reply, Err(error)),
         }
     }
 }
@@ -89,7 +97,7 @@ impl Actor {
         };
         let key = Some(ProcessKey::of(&process.identity));
         let event = Event { process: name.to_owned(), key, ..Event::of_container(kind, container) };
-        self.shared.log.append(event).await;
+        let starter = self.log_start(event, &process, starter).await;
         start::step(&id, "start-logged");
         if let Err(error) = process.dir().mark_started() {
             warn!(container, process = %id, %error, "the start marker cannot be removed");
@@ -102,8 +110,9 @@ impl Actor {
         self.processes.insert(id.clone(), Box::new(process));
         self.publish_view();
         match starter {
-            Starter::Init(reply) => answer(reply, Ok(self.view.borrow().clone())),
-            Starter::Exec(reply) => answer(reply, Ok(pid)),
+            Some(Starter::Init(reply)) => answer(reply, Ok(self.view.borrow().clone())),
+            Some(Starter::Exec(reply)) => answer(reply, Ok(pid)),
+            None => {}
         }
         start::step(&id, "answered");
         if let Some(tracing) = tracing {
@@ -111,6 +120,28 @@ impl Actor {
         }
         let deferred = self.starting.remove(&id).unwrap_or_default();
         self.resume_deferred(deferred).await;
+    }
+
+    /// Logs a start; returns who waits for it, if anybody still does. Its client need not wait for a full disk: then the
+    /// process is ended, and that it was there is told in its time.
+    async fn log_start(&self, event: Event, process: &Process, starter: Starter) -> Option<Starter> {
+        let mut starter = Some(starter);
+        let limit = self.shared.current().start_timeout;
+        let logged = self.shared.log.append(event);
+        tokio::pin!(logged);
+        if tokio::time::timeout(limit, &mut logged).await.is_err() {
+            let container = self.container.id();
+            warn!(%container, process = %process.id, "its start cannot be logged; ending it");
+            if let Err(error) = process.signal(SIGKILL) {
+                warn!(%container, process = %process.id, %error, "it cannot be killed");
+            }
+            let timeout = || gantry_container::Error::StartTimeout(limit).into();
+            if let Some(starter) = starter.take() {
+                starter.fail(self.shared.may_start().err().unwrap_or_else(timeout));
+            }
+            logged.await;
+        }
+        starter
     }
 
     pub(super) async fn start_failed(

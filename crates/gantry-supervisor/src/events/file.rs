@@ -6,7 +6,8 @@ use gantry_record::failpoint;
 use gantry_record::layout::FILE_MODE;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// The longest line that is read; ids are at most 255 bytes.
@@ -66,8 +67,6 @@ pub(super) struct Contents {
     pub events: Vec<Event>,
     /// Lines that could not be read, a torn last one included.
     pub damaged_lines: usize,
-    /// Where the last whole line ends, in bytes.
-    pub whole_bytes: u64,
 }
 
 /// Reads a log; one that is not there is empty.
@@ -85,30 +84,19 @@ pub(super) fn read_from(mut reader: impl BufRead) -> io::Result<Contents> {
     let mut line = Vec::new();
     loop {
         line.clear();
-        let Read { consumed, ended } = read_line(&mut reader, &mut line)?;
-        if consumed == 0 {
+        if read_line(&mut reader, &mut line)? == 0 {
             return Ok(contents);
         }
-        if ended {
-            contents.whole_bytes += consumed as u64;
-        }
-        match decode(&line) {
+        // A line without its end was never whole on the disk, and what is appended to it would be lost with it.
+        match decode(&line).filter(|_| line.ends_with(b"\n")) {
             Some(event) => contents.events.push(event),
             None => contents.damaged_lines += 1,
         }
     }
 }
 
-/// What [`read_line`] has taken from its reader.
-struct Read {
-    /// Bytes.
-    consumed: usize,
-    /// Whether the last of them was a newline.
-    ended: bool,
-}
-
-/// Reads up to and with a newline; keeps only [`MAX_LINE_BYTES`] of it.
-fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Read> {
+/// Reads up to and with a newline; keeps only [`MAX_LINE_BYTES`] of it. Returns the bytes consumed.
+fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
     let mut consumed = 0;
     loop {
         let available = reader.fill_buf()?;
@@ -119,78 +107,91 @@ fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Read> 
         reader.consume(taken);
         consumed += taken;
         if end.is_some() || taken == 0 {
-            return Ok(Read { consumed, ended: end.is_some() });
+            return Ok(consumed);
         }
     }
 }
 
-/// A log that is open for appending.
+/// A log that is open for appending. Whatever fails, its file holds whole lines only, or is made to before the next one.
 #[derive(Debug)]
 pub(super) struct LogFile {
     path: PathBuf,
     file: File,
-    /// Where the last whole line ends, while something torn may follow it.
-    torn_at: Option<u64>,
+    /// Where the lines begin that the disk may lack, after a failure: they are written there again.
+    unsure_from: Option<u64>,
+    /// The file is new in its folder, and the disk may not know.
+    folder_unsynced: bool,
 }
 
 impl LogFile {
     /// Opens a log for appending.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), file: open(path, false)?, torn_at: None })
+        Ok(Self {
+            path: path.to_owned(),
+            file: open(path, false)?,
+            unsure_from: None,
+            folder_unsynced: false,
+        })
     }
 
-    /// Appends whole lines, or nothing: what a full disk has taken of them is taken back, for the next line would be
-    /// lost with a torn one.
+    /// Appends whole lines, or none of them. After a failure, of this or of [`LogFile::sync`], it has to be called with
+    /// the same lines again: they take the place of what the failure may have left.
     pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.mend()?;
+        let begin = match self.unsure_from {
+            Some(begin) => begin,
+            None => self.file.metadata()?.len(),
+        };
+        self.unsure_from = Some(begin);
         failpoint::io("daemon::event-log::write")?;
-        // Asked for each time: somebody may have emptied the file meanwhile.
-        let before = self.file.metadata()?.len();
-        self.file.write_all(lines).inspect_err(|_| {
-            self.torn_at = Some(before);
-            // The error that matters is the one being returned; the next call tries again.
-            let _ = self.mend();
+        self.file.write_all_at(lines, begin).inspect_err(|_| {
+            // A reader must find no torn line. Where even this fails, the next attempt writes over it.
+            let _ = self.file.set_len(begin);
         })?;
         failpoint::at("daemon::event-log::written");
         Ok(())
     }
 
-    /// Cuts off what follows the byte `whole`.
-    pub(super) fn cut(&mut self, whole: u64) -> io::Result<()> {
-        self.torn_at = Some(whole);
-        self.mend()
-    }
-
-    fn mend(&mut self) -> io::Result<()> {
-        if let Some(whole) = self.torn_at {
-            self.file.set_len(whole)?;
-            self.torn_at = None;
-        }
-        Ok(())
-    }
-
-    /// Returns once the disk has what was appended.
-    pub(super) fn sync(&self) -> io::Result<()> {
+    /// Returns once the disk has what was appended. The kernel may forget pages that it could not write, and a second
+    /// sync would then succeed without them: after a failure they have to be appended again.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
         failpoint::io("daemon::event-log::sync")?;
         self.file.sync_data()?;
         failpoint::at("daemon::event-log::synced");
+        if self.folder_unsynced {
+            sync_folder(&self.path)?;
+            self.folder_unsynced = false;
+        }
+        self.unsure_from = None;
         Ok(())
+    }
+
+    /// Takes away what comes after the last whole line, for which no disk is too full.
+    pub(super) fn cut_torn_line(&self) -> io::Result<()> {
+        let mut contents = Vec::new();
+        File::open(&self.path)?.read_to_end(&mut contents)?;
+        let whole = contents.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        if whole < contents.len() { self.file.set_len(whole as u64) } else { Ok(()) }
     }
 
     /// Replaces the log by these events: written beside it, synced, renamed.
     pub(super) fn rewrite<'a>(&mut self, events: impl Iterator<Item = &'a Event>) -> io::Result<()> {
         let temporary = self.path.with_extension("log.new");
         let lines: Vec<u8> = events.flat_map(encode).collect();
-        self.file = replace(&temporary, &self.path, &lines).inspect_err(|_| {
-            // It takes room that somebody waits for.
+        let written = write_beside(&temporary, &self.path, &lines);
+        // From the rename on this is the log, whatever becomes of the next step.
+        self.file = written.inspect_err(|_| {
+            // Best effort: the error that matters is the one being returned.
             let _ = std::fs::remove_file(&temporary);
         })?;
-        self.torn_at = None;
+        self.unsure_from = None;
+        self.folder_unsynced = true;
+        sync_folder(&self.path)?;
+        self.folder_unsynced = false;
         Ok(())
     }
 }
 
-fn replace(temporary: &Path, path: &Path, contents: &[u8]) -> io::Result<File> {
+fn write_beside(temporary: &Path, path: &Path, contents: &[u8]) -> io::Result<File> {
     failpoint::io("daemon::event-log::rewrite-open")?;
     let mut file = open(temporary, true)?;
     failpoint::io("daemon::event-log::rewrite-write")?;
@@ -200,21 +201,17 @@ fn replace(temporary: &Path, path: &Path, contents: &[u8]) -> io::Result<File> {
     failpoint::io("daemon::event-log::rewrite-rename")?;
     std::fs::rename(temporary, path)?;
     failpoint::at("daemon::event-log::rewrite-renamed");
-    if let Some(folder) = path.parent() {
-        File::open(folder)?.sync_all()?;
-    }
     Ok(file)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 fn open(path: &Path, truncate: bool) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = File::options();
-    options.create(true).append(true).mode(FILE_MODE.bits());
-    let file = options.open(path)?;
-    if truncate {
-        file.set_len(0)?;
-    }
-    Ok(file)
+    options.create(true).mode(FILE_MODE.bits()).write(true).truncate(truncate).open(path)
 }
 
 #[cfg(test)]
@@ -252,22 +249,43 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_line_is_known_and_cut_off() {
+    fn what_a_failure_left_is_written_over() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.log");
-        let event = Event::of_container(EventKind::Pause, "a");
-        let whole = encode(&event);
-        std::fs::write(&path, [&whole[..], &whole[..whole.len() - 1]].concat()).unwrap();
-        let contents = read(&path).unwrap();
-        assert_eq!(contents.whole_bytes, whole.len() as u64);
         let mut log = LogFile::open(&path).unwrap();
-        log.cut(contents.whole_bytes).unwrap();
-        log.append(&whole).unwrap();
-        let again = read(&path).unwrap();
-        assert_eq!(
-            (again.events.len(), again.damaged_lines, again.whole_bytes),
-            (2, 0, 2 * whole.len() as u64)
-        );
+        log.append(b"{}\n").unwrap();
+        log.sync().unwrap();
+        // As after a sync that failed: nothing says whether the disk has them.
+        log.append(b"[1]\n").unwrap();
+        log.append(b"[1]\n").unwrap();
+        log.sync().unwrap();
+        log.append(b"[2]\n").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"{}\n[1]\n[2]\n");
+    }
+
+    #[test]
+    fn a_line_without_its_end_is_torn_and_can_be_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.log");
+        let line = r#"{"id":"a","type":"exit","timestamp":"2016-05-02T11:02:16Z","pid":"init","status":1}"#;
+        std::fs::write(&path, format!("{line}\n{line}")).unwrap();
+        let contents = read(&path).unwrap();
+        assert_eq!((contents.events.len(), contents.damaged_lines), (1, 1));
+        LogFile::open(&path).unwrap().cut_torn_line().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{line}\n"));
+    }
+
+    #[test]
+    fn a_rewrite_that_fails_leaves_the_log_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.log");
+        let mut log = LogFile::open(&path).unwrap();
+        log.append(b"{}\n").unwrap();
+        // The rename fails.
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        log.rewrite(std::iter::empty()).unwrap_err();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -5,9 +5,10 @@
 //! that not even a power cut takes back what somebody was told, and only then, under one lock, remembers the
 //! events and hands them to the subscribers. So a start does not wait for the disk, no event is delivered that
 //! could still be lost, and a subscriber that comes at any moment gets each event once: from the replay or live.
+//! Whoever appends an exit goes on only then, since it removes the record that the exit is known by.
 //!
-//! A disk that is full or fails makes the writer insist: it tries again until it succeeds, and whoever appends waits. An
-//! event that was told and then forgotten by a kill would be told twice, perhaps with another status.
+//! A disk that is full or broken makes the log wait, not forget: what could not be written or synced is tried again
+//! until it is, nothing is told before, and nothing new is started ([`EventLog::trouble`]).
 
 use super::file::{self, LogFile};
 use super::{Event, EventKind, ProcessKey, Timestamp};
@@ -17,7 +18,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
 /// Events that may wait to be written; more make their senders wait.
@@ -26,8 +27,9 @@ const QUEUE: usize = 2048;
 const SUBSCRIBER_QUEUE: usize = 2048;
 /// The most events that are synced at once.
 const BATCH: usize = 256;
-/// Pauses between two tries to write, the first and the longest.
-const PAUSES: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
+/// The pauses between two attempts to write. The kernel does not announce that a disk has room again.
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_secs(1);
 
 /// The log. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -35,6 +37,7 @@ pub struct EventLog {
     queue: mpsc::Sender<Request>,
     shared: Arc<Mutex<Shared>>,
     retain: Arc<AtomicUsize>,
+    trouble: watch::Receiver<Option<Arc<io::Error>>>,
 }
 
 /// Figures of a log.
@@ -99,8 +102,7 @@ impl EventLog {
     /// Reads the log at `path` and starts its writer. `retain` is how many events are kept, 0 for all.
     ///
     /// # Errors
-    /// When the file cannot be read or opened for writing. Lines that mean nothing are only warned about, and they stay
-    /// while the disk is full.
+    /// When the file cannot be read or written. Lines that mean nothing are only warned about.
     pub fn open(path: &Path, retain: usize) -> io::Result<Self> {
         let mut contents = file::read(path)?;
         let surplus = if retain == 0 { 0 } else { contents.events.len().saturating_sub(retain) };
@@ -112,21 +114,23 @@ impl EventLog {
         if (contents.damaged_lines > 0 || surplus > 0)
             && let Err(error) = log.rewrite(contents.events.iter())
         {
-            warn!(path = %path.display(), %error, "the event log cannot be written anew; it stays as it is");
-            log.cut(contents.whole_bytes)?;
+            // Even on a full disk the daemon has to come up. Only a torn line would do harm.
+            warn!(path = %path.display(), %error, "the event log cannot be rewritten; going on with it as it is");
+            log.cut_torn_line()?;
         }
         let last = contents.events.iter().map(|event| event.timestamp).max().unwrap_or_default();
         let events = contents.events.into_iter().map(Arc::new).collect();
         let shared = Arc::new(Mutex::new(Shared { events, ..Shared::default() }));
         let (queue, receiver) = mpsc::channel(QUEUE);
         let retain = Arc::new(AtomicUsize::new(retain));
+        let (said, trouble) = watch::channel(None);
         let writer =
-            Writer { log, last, retain: Arc::clone(&retain), shared: Arc::clone(&shared), queue: receiver };
+            Writer { log, last, retain: Arc::clone(&retain), shared: Arc::clone(&shared), trouble: said };
         std::thread::Builder::new()
             .name("event-log".to_owned())
             .stack_size(128 << 10)
-            .spawn(move || writer.run())?;
-        Ok(Self { queue, shared, retain })
+            .spawn(move || writer.run(receiver))?;
+        Ok(Self { queue, shared, retain, trouble })
     }
 
     /// Keeps so many events from now on, 0 for all.
@@ -134,21 +138,55 @@ impl EventLog {
         self.retain.store(events, Ordering::Relaxed);
     }
 
-    /// Logs an event and returns once no kill of the daemon can lose it. Its timestamp is set here; it is
-    /// delivered, in the order of appending, once no power cut can lose it either.
+    /// Logs an event and returns once no kill of the daemon can lose it; for an exit, once it is on the disk. Its
+    /// timestamp is set here; it is delivered, in the order of appending, once no power cut can lose it either.
+    ///
+    /// That takes as long as the log cannot be written; the event is logged even if nobody waits any more.
     pub async fn append(&self, event: Event) {
-        let (done, written) = oneshot::channel();
-        if self.queue.send(Request::Append(event, done)).await.is_err() || written.await.is_err() {
+        self.enqueue(event).await.logged().await;
+    }
+
+    /// Gives an event its place among all. Waits only while too many are queued.
+    pub(crate) async fn enqueue(&self, event: Event) -> Pending {
+        let (done, logged) = oneshot::channel();
+        if self.queue.send(Request::Append(event, done)).await.is_err() {
             error!("the event log's writer has ended; an event is lost");
+        }
+        Pending(logged)
+    }
+
+    /// As [`EventLog::append`] for an event that no record depends on: where the log has to wait, this does not.
+    pub(crate) async fn note(&self, event: Event) {
+        let pending = self.enqueue(event).await;
+        let mut trouble = self.trouble.clone();
+        tokio::select! {
+            biased;
+            () = pending.logged() => {}
+            _ = trouble.wait_for(Option::is_some) => {}
         }
     }
 
-    /// Returns once everything appended so far is delivered: a replay from then on has it.
+    /// Returns once everything appended so far is delivered: a replay from then on has it. Where the log has to wait,
+    /// nobody was told of what it has not delivered.
     pub(crate) async fn settle(&self) {
         let (done, settled) = oneshot::channel();
-        // Without a writer there is nothing to wait for.
-        let _ = self.queue.send(Request::Settle(done)).await;
-        let _ = settled.await;
+        let settle = async {
+            // Without a writer there is nothing to wait for.
+            let _ = self.queue.send(Request::Settle(done)).await;
+            let _ = settled.await;
+        };
+        let mut trouble = self.trouble.clone();
+        tokio::select! {
+            () = settle => {}
+            _ = trouble.wait_for(Option::is_some) => {}
+        }
+    }
+
+    /// Why the log cannot be written at present, if it cannot: it goes on by itself, but nothing should be begun that
+    /// has to be logged.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Arc<io::Error>> {
+        self.trouble.borrow().clone()
     }
 
     /// Whether the log knows an event of this kind about this very process.
@@ -214,34 +252,46 @@ impl EventLog {
     }
 }
 
+/// An event that has its place in the log.
+#[derive(Debug)]
+pub(crate) struct Pending(oneshot::Receiver<()>);
+
+impl Pending {
+    /// Returns when [`EventLog::append`] would.
+    pub(crate) async fn logged(self) {
+        if self.0.await.is_err() {
+            error!("the event log's writer has ended; an event is lost");
+        }
+    }
+}
+
 struct Writer {
     log: LogFile,
     last: Timestamp,
     retain: Arc<AtomicUsize>,
     shared: Arc<Mutex<Shared>>,
-    queue: mpsc::Receiver<Request>,
+    /// Why the last attempt to write failed.
+    trouble: watch::Sender<Option<Arc<io::Error>>>,
 }
 
-/// The log was dropped while the disk could not be written.
-struct Abandoned;
-
 impl Writer {
-    fn run(mut self) {
+    fn run(mut self, mut queue: mpsc::Receiver<Request>) {
         let mut batch = Vec::new();
-        while let Some(first) = self.queue.blocking_recv() {
+        while let Some(first) = queue.blocking_recv() {
             batch.push(first);
             while batch.len() < BATCH
-                && let Ok(next) = self.queue.try_recv()
+                && let Ok(next) = queue.try_recv()
             {
                 batch.push(next);
             }
-            if let Err(Abandoned) = self.commit(&mut batch) {
+            if self.commit(&mut batch).is_none() {
                 return;
             }
         }
     }
 
-    fn commit(&mut self, batch: &mut Vec<Request>) -> Result<(), Abandoned> {
+    /// `None` when it was given up.
+    fn commit(&mut self, batch: &mut Vec<Request>) -> Option<()> {
         let (mut events, mut written, mut settled) =
             (Vec::with_capacity(batch.len()), Vec::new(), Vec::new());
         for request in batch.drain(..) {
@@ -250,8 +300,11 @@ impl Writer {
                 Request::Append(mut event, done) => {
                     self.last = Timestamp::now().max(self.last.next());
                     event.timestamp = self.last;
+                    match event.kind {
+                        EventKind::Exit => settled.push(done),
+                        _ => written.push(done),
+                    }
                     events.push(Arc::new(event));
-                    written.push(done);
                 }
             }
         }
@@ -262,64 +315,54 @@ impl Writer {
             // Whoever asked may have gone.
             let _ = done.send(());
         }
-        Ok(())
+        Some(())
     }
 
     /// Writes events, says so, syncs them, and delivers them.
-    fn write(&mut self, events: Vec<Arc<Event>>, written: Vec<oneshot::Sender<()>>) -> Result<(), Abandoned> {
+    fn write(&mut self, events: Vec<Arc<Event>>, written: Vec<oneshot::Sender<()>>) -> Option<()> {
         let lines: Vec<u8> = events.iter().flat_map(|event| file::encode(event)).collect();
-        self.insist("written", |log| log.append(&lines))?;
-        for done in written {
-            // Whoever appended may have gone; the event has not.
-            let _ = done.send(());
-        }
-        if let Err(error) = self.log.sync() {
-            // A second sync would succeed, for the kernel has given up the pages that it could not write (fsync(2)).
-            warn!(%error, "the event log cannot be synced; writing it anew");
-            let mut all: Vec<_> = lock(&self.shared).events.iter().cloned().collect();
-            all.extend(events.iter().cloned());
-            self.insist("written anew", |log| log.rewrite(all.iter().map(AsRef::as_ref)))?;
-        }
+        self.insist(&lines, written)?;
         let mut shared = lock(&self.shared);
         for event in events {
             shared.publish(event);
         }
-        let kept = shared
-            .trim(self.retain.load(Ordering::Relaxed))
-            .then(|| shared.events.iter().cloned().collect::<Vec<_>>());
+        let trimmed = shared.trim(self.retain.load(Ordering::Relaxed));
+        let snapshot: Option<Vec<_>> = trimmed.then(|| shared.events.iter().cloned().collect());
         drop(shared);
-        if let Some(events) = kept
+        if let Some(events) = snapshot
             && let Err(error) = self.log.rewrite(events.iter().map(AsRef::as_ref))
         {
-            warn!(%error, "the event log cannot be written anew; it stays longer than it has to be");
+            warn!(%error, "the event log cannot be rewritten; it is longer than it need be");
         }
-        Ok(())
+        Some(())
     }
 
-    /// Tries until it succeeds, or nobody is left who could append.
-    fn insist(
-        &mut self,
-        what: &str,
-        mut attempt: impl FnMut(&mut LogFile) -> io::Result<()>,
-    ) -> Result<(), Abandoned> {
-        let [mut pause, longest] = PAUSES;
-        let mut failed = false;
-        while let Err(error) = attempt(&mut self.log) {
-            if self.queue.sender_strong_count() == 0 {
-                error!(%error, "the event log cannot be {what}, and the daemon ends: the next one tells what this one has not");
-                return Err(Abandoned);
+    /// Returns once the disk has these lines, however long that takes, or `None` once nobody has the log any more.
+    fn insist(&mut self, lines: &[u8], mut written: Vec<oneshot::Sender<()>>) -> Option<()> {
+        let mut pause = FIRST_RETRY;
+        loop {
+            let appended = self.log.append(lines).map(|()| {
+                for done in written.drain(..) {
+                    // Whoever appended may have gone; the event has not.
+                    let _ = done.send(());
+                }
+            });
+            let Err(error) = appended.and_then(|()| self.log.sync()) else { break };
+            if self.trouble.borrow().is_none() {
+                error!(%error, "the event log cannot be written; events wait, and nothing is started, until it can");
             }
-            if !failed {
-                error!(%error, "the event log cannot be {what}; nobody is told of anything until it can: make room on the disk");
-                failed = true;
+            self.trouble.send_replace(Some(Arc::new(error)));
+            if self.trouble.is_closed() {
+                return None;
             }
             std::thread::sleep(pause);
-            pause = (pause * 2).min(longest);
+            pause = (pause * 2).min(LAST_RETRY);
         }
-        if failed {
-            info!("the event log is {what} again");
+        if self.trouble.borrow().is_some() {
+            info!("the event log can be written again");
+            self.trouble.send_replace(None);
         }
-        Ok(())
+        Some(())
     }
 }
 
@@ -448,5 +491,90 @@ mod tests {
         assert!(log.knows(EventKind::Exit, "a", "init", key));
         assert!(!log.knows(EventKind::Exit, "a", "init", ProcessKey { start_time: 78, ..key }));
         assert!(!log.knows(EventKind::StartContainer, "a", "init", key));
+    }
+    /// A file system of one page over a folder.
+    struct SmallDisk(tempfile::TempDir);
+
+    impl SmallDisk {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let flags = rustix::mount::MountFlags::empty();
+            rustix::mount::mount("none", folder.path(), "tmpfs", flags, c"size=8k").unwrap();
+            Self(folder)
+        }
+
+        fn log(&self) -> std::path::PathBuf {
+            self.0.path().join("events.log")
+        }
+    }
+
+    impl Drop for SmallDisk {
+        fn drop(&mut self) {
+            let _ = rustix::mount::unmount(self.0.path(), rustix::mount::UnmountFlags::DETACH);
+        }
+    }
+
+    async fn until_trouble(log: &EventLog) {
+        log.trouble.clone().wait_for(Option::is_some).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn on_a_full_disk_nothing_is_told_and_nothing_is_lost() {
+        let disk = SmallDisk::new();
+        let log = EventLog::open(&disk.log(), 0).unwrap();
+        let mut live = log.subscribe(None, false, None).live.unwrap();
+        let filler = disk.0.path().join("filler");
+        std::fs::write(&filler, [0; 4096]).unwrap();
+        // Long names, so that a page is full soon and a line is torn by its end.
+        let exit = |n| Event { kind: EventKind::Exit, ..event(&format!("{n:0200}")) };
+        let pending: Vec<Pending> = {
+            let mut pending = Vec::new();
+            for n in 0..30 {
+                pending.push(log.enqueue(exit(n)).await);
+            }
+            pending
+        };
+        until_trouble(&log).await;
+        assert!(log.trouble().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull));
+        // A note does not wait, nor does whoever wants to know what was told.
+        log.note(event("noted")).await;
+        log.settle().await;
+        let stored = file::read(&disk.log()).unwrap();
+        assert_eq!(stored.damaged_lines, 0, "no torn line may stay");
+        let told = log.subscribe(Some(Timestamp::default()), true, None).replay.len();
+        assert!(told <= stored.events.len() && told < 30, "{told} told, {} stored", stored.events.len());
+        std::fs::remove_file(&filler).unwrap();
+        rustix::mount::mount_remount(disk.0.path(), rustix::mount::MountFlags::empty(), c"size=1m").unwrap();
+        for pending in pending {
+            pending.logged().await;
+        }
+        log.settle().await;
+        assert!(log.trouble().is_none());
+        let names: Vec<String> = (0..30).map(|n| format!("{n:0200}")).chain(["noted".to_owned()]).collect();
+        let (mut received, mut last) = (Vec::new(), Timestamp::default());
+        while let Ok(event) = live.try_recv() {
+            assert!(event.timestamp > last);
+            last = event.timestamp;
+            received.push(event.container.clone());
+        }
+        assert_eq!(received, names);
+        let stored = file::read(&disk.log()).unwrap();
+        assert_eq!(stored.damaged_lines, 0);
+        assert_eq!(stored.events.into_iter().map(|event| event.container).collect::<Vec<_>>(), names);
+    }
+
+    #[tokio::test]
+    async fn a_torn_log_is_taken_up_on_a_full_disk() {
+        let disk = SmallDisk::new();
+        let line = "{\"id\":\"a\",\"type\":\"pause\",\"timestamp\":\"2016-05-02T11:02:16Z\"}\n";
+        std::fs::write(disk.log(), format!("{line}{}", &line[..20])).unwrap();
+        std::fs::write(disk.0.path().join("filler"), [0; 4096]).unwrap();
+        let log = EventLog::open(&disk.log(), 0).unwrap();
+        // There is room in the page.
+        log.append(event("b")).await;
+        log.settle().await;
+        let stored = file::read(&disk.log()).unwrap();
+        assert_eq!((stored.events.len(), stored.damaged_lines), (2, 0));
+        assert_eq!(std::fs::read_dir(disk.0.path()).unwrap().count(), 2);
     }
 }

@@ -11,5 +11,6 @@ mod log;
 mod timestamp;
 
 pub use event::{Event, EventKind, ProcessKey};
+pub(crate) use log::Pending;
 pub use log::{EventLog, Subscription};
 pub use timestamp::Timestamp;

@@ -4,7 +4,7 @@
 use crate::support::{Api, SOON, create_request};
 use gantry_testkit::{Binaries, Daemon, DaemonOptions, Runtime, Scratch, finish, wait_until};
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -105,6 +105,29 @@ fn a_flood_of_silent_connections_keeps_nobody_out() {
     flood[0].set_read_timeout(Some(SOON)).unwrap();
     let mut byte = [0; 64];
     while flood[0].read(&mut byte).unwrap() > 0 {}
+}
+
+#[test]
+fn a_flood_of_half_sent_requests_keeps_nobody_out() {
+    let scratch = Scratch::new();
+    let (path, log) = (scratch.path().join("s.sock"), scratch.path().join("log"));
+    let address = format!("unix://{}", path.display());
+    // Room for 100 clients.
+    let _daemon = spawn(&mut shell(&scratch, "ulimit -n 400; exec \"$@\"", &["--listen", &address]), &log);
+    wait_until("it listens", SOON, || UnixStream::connect(&path).is_ok());
+    let old = Api::connect_to(&address);
+    assert_eq!(old.health("").unwrap(), SERVING);
+    // The preface, settings, and the beginning of a header frame that never comes to its end.
+    let sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x40\x01\x04\0\0\0\x01half";
+    let mut flood = Vec::new();
+    for number in 0..400 {
+        let mut stream = UnixStream::connect(&path).unwrap();
+        // One that has had to make room already is told so, or told nothing.
+        let _ = stream.write_all(&sent[..24 + number % (sent.len() - 24)]);
+        flood.push(stream);
+    }
+    assert_eq!(Api::connect_to(&address).health("").unwrap(), SERVING, "a new client");
+    assert_eq!(old.health("").unwrap(), SERVING, "one that was there before");
 }
 
 #[test]

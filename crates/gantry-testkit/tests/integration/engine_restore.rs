@@ -172,14 +172,16 @@ const DAMAGES: [Damage; 12] = [
     ("a truncated state.json", |folder| truncate(&folder.join("state.json")), Left::Aside),
     ("a state.json of NUL bytes", |folder| write(&folder.join("state.json"), &[0; 64]), Left::Aside),
     ("a process.json of init that is cut", |folder| truncate(&folder.join("init/process.json")), Left::Aside),
-    ("a pid of init that is none", |folder| write(&folder.join("init/pid"), b"-1"), Left::Aside),
+    // Who it is has been told when it started, and the start time agrees: a number that is lost is no reason to end it.
+    ("a pid of init that is none", |folder| write(&folder.join("init/pid"), b"-1"), Left::All),
     (
         "a process.json of the exec that is cut",
         |folder| truncate(&folder.join("e1/process.json")),
         Left::AsideOfExec,
     ),
-    ("a pid of the exec that is none", |folder| write(&folder.join("e1/pid"), b"x"), Left::AsideOfExec),
-    ("an exec's folder without anything", |folder| empty(&folder.join("e1")), Left::All),
+    ("a pid of the exec that is none", |folder| write(&folder.join("e1/pid"), b"x"), Left::All),
+    // Its start was told, so that it has an end, and that is told too.
+    ("an exec's folder without anything", |folder| empty(&folder.join("e1")), Left::AsideOfExec),
     ("no folder of init", |folder| fs::remove_dir_all(folder.join("init")).unwrap(), Left::Nothing),
     ("torn temporary files", |folder| write(&folder.join(".tmp-1"), b"{\"bu"), Left::All),
 ];

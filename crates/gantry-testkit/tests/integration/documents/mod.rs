@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Those whose tables name a test in the last column of each row.
-const DOCUMENTS: [&str; 2] = ["docs/compatibility.md", "docs/threat-model.md"];
+const DOCUMENTS: [&str; 3] = ["docs/compatibility.md", "docs/threat-model.md", "docs/reliability.md"];
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

@@ -72,11 +72,13 @@ impl Api {
         Self { runtime, channel }
     }
 
-    pub(super) fn client(&self) -> ApiClient<Channel> {
+    /// Its client, for whoever waits by himself.
+    pub(crate) fn client(&self) -> ApiClient<Channel> {
         ApiClient::new(self.channel.clone())
     }
 
-    pub(super) fn wait<T>(&self, what: &str, future: impl Future<Output = T>) -> T {
+    /// Waits for an answer, within limits.
+    pub(crate) fn wait<T>(&self, what: &str, future: impl Future<Output = T>) -> T {
         within(&self.runtime, what, SOON, future)
     }
 
