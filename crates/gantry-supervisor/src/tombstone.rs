@@ -129,16 +129,25 @@ pub(crate) fn exit_event(container: &str, process: &str, status: ExitStatus, key
 /// returns, those exits have their place before all that comes; the tasks end when they are in the log, which may have to
 /// wait for its disk, and their tombstones are gone.
 pub(crate) async fn finish_all(state: &StateDir, log: &EventLog, owed: &Owed) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
     // Without the folder nothing was left.
-    for (_, folder) in folders(&state.ended()).unwrap_or_default() {
-        failpoint::at("daemon::restore::tombstone-found");
-        let mut exits = Vec::new();
-        if folder.extension().is_none_or(|extension| extension != TOLD) {
-            for (container, path) in folders(&folder).unwrap_or_default() {
-                finish(&ContainerDir::new(path), &container, log, owed, &mut exits).await;
+    let mut tombstones: Vec<(PathBuf, Vec<Pending>)> = folders(&state.ended())
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(_, folder)| (folder, Vec::new()))
+        .collect();
+    // They come in any order, and of one container there may be several; its own end is told last.
+    for inits in [false, true] {
+        for (folder, exits) in &mut tombstones {
+            failpoint::at("daemon::restore::tombstone-found");
+            if folder.extension().is_none_or(|extension| extension != TOLD) {
+                for (container, path) in folders(folder).unwrap_or_default() {
+                    finish(&ContainerDir::new(path), &container, inits, log, owed, exits).await;
+                }
             }
         }
+    }
+    let mut tasks = JoinSet::new();
+    for (folder, exits) in tombstones {
         tasks.spawn(async move {
             for exit in exits {
                 exit.logged().await;
@@ -151,8 +160,17 @@ pub(crate) async fn finish_all(state: &StateDir, log: &EventLog, owed: &Owed) ->
     tasks
 }
 
-async fn finish(dir: &ContainerDir, container: &str, log: &EventLog, owed: &Owed, exits: &mut Vec<Pending>) {
-    for process in dir.processes().unwrap_or_default() {
+/// The ends of a container's init, or of its execs.
+async fn finish(
+    dir: &ContainerDir,
+    container: &str,
+    inits: bool,
+    log: &EventLog,
+    owed: &Owed,
+    exits: &mut Vec<Pending>,
+) {
+    let processes = dir.processes().unwrap_or_default();
+    for process in processes.into_iter().filter(|process| process.is_init() == inits) {
         let folder = dir.process(&process);
         let told = owed.told(container, process.as_str());
         // What was told of the start is surer than what may be damaged.
@@ -175,6 +193,8 @@ async fn finish(dir: &ContainerDir, container: &str, log: &EventLog, owed: &Owed
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gantry_record::ProcessRecord;
+    use gantry_record::layout::name;
 
     #[tokio::test]
     async fn an_empty_folder_of_a_killed_daemon_goes() {
@@ -186,5 +206,27 @@ mod tests {
         assert!(!state.ended().exists());
         // Where there is none, there is nothing to do.
         assert!(finish_all(&state, &log, &Owed::default()).await.is_empty());
+    }
+
+    /// A container's end and those of its execs may wait in tombstones of their own for a disk that is full.
+    #[tokio::test]
+    async fn of_one_container_the_end_of_init_is_told_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path());
+        let log = EventLog::open(&state.event_log(), 0).unwrap();
+        std::fs::create_dir(state.ended()).unwrap();
+        // In whatever order the file system lists them, init's is between two others.
+        for (number, process) in [(1, "e1"), (2, "init"), (3, "e2")] {
+            let tombstone = state.ended().join(format!("7-{number}"));
+            std::fs::create_dir_all(tombstone.join("c1")).unwrap();
+            let dir = ContainerDir::new(tombstone.join("c1")).process(&ProcessId::new(process).unwrap());
+            dir.create(&ProcessRecord::default()).unwrap();
+            std::fs::write(dir.file(name::PID), "12").unwrap();
+            dir.mark_started().unwrap();
+        }
+        finish_all(&state, &log, &Owed::default()).await.join_all().await;
+        let told = log.subscribe(Some(crate::Timestamp::default()), true, None).replay;
+        assert_eq!(told.last().map(|event| event.process.as_str()), Some("init"), "{told:?}");
+        assert_eq!(told.len(), 3);
     }
 }

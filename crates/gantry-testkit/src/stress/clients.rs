@@ -169,6 +169,9 @@ impl Client {
         let allowed: Vec<u32> = payload.status.into_iter().collect();
         let what = format!("{name:?} {:?} {:?} {}", payload.streams, payload.args, payload.terminal);
         self.ledger.ask(&id, "init", &allowed, &what);
+        if payload.terminal {
+            self.ledger.has_terminal(&id, "init");
+        }
         if let Some(status) = payload.status {
             self.ledger.may_end(&id, "init", status, "by itself");
         }

@@ -1,7 +1,7 @@
 //! What is done to the daemon, its shims, runtimes, containers and its disk.
 
 use super::counts::Counts;
-use super::ledger::{KILLED, Ledger, UNKNOWN, Wrong};
+use super::ledger::{KILLED, Ledger, Wrong};
 use super::targets::{RuntimeTarget, Target, Targets};
 use super::world::World;
 use crate::{Process, Random};
@@ -220,9 +220,7 @@ impl Injector {
         let Some(Target { process, container, name }) = self.shim() else { return };
         let _fault = self.counts.disturb(Fault::ShimKill.name());
         self.ledger.harm(&container, &format!("the shim {} of {name} is killed", process.pid));
-        for status in [KILLED, UNKNOWN] {
-            self.ledger.may_end(&container, &name, status, "its shim is killed");
-        }
+        self.ledger.shim_killed(&container, &name);
         process.signal(Signal::KILL);
     }
 

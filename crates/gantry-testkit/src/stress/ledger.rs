@@ -9,6 +9,8 @@ use std::time::Instant;
 /// What SIGKILL ends with, and what is told when nobody could know.
 pub(super) const KILLED: u32 = 137;
 pub(super) const UNKNOWN: u32 = 255;
+/// What SIGHUP ends with.
+const HUNG_UP: u32 = 129;
 
 /// What can be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +59,7 @@ struct Record {
     starts: usize,
     exits: usize,
     status: Option<u32>,
+    terminal: bool,
 }
 
 /// One container.
@@ -128,8 +131,36 @@ impl Ledger {
         if process != "init" && life.ending {
             allowed.insert(KILLED);
         }
-        let record = Record { answer: Answer::Waiting, allowed, starts: 0, exits: 0, status: None };
+        let record =
+            Record { answer: Answer::Waiting, allowed, starts: 0, exits: 0, status: None, terminal: false };
         life.processes.insert(process.to_owned(), record);
+    }
+
+    /// A process that was asked for has a terminal, which hangs up when its shim dies.
+    pub(super) fn has_terminal(&self, container: &str, process: &str) {
+        let mut inner = self.inner();
+        let life = inner.lives.get_mut(container);
+        if let Some(record) = life.and_then(|life| life.processes.get_mut(process)) {
+            record.terminal = true;
+        }
+    }
+
+    /// The shim of a process is about to be killed: so is the process, and perhaps nobody can tell how it ended.
+    pub(super) fn shim_killed(&self, container: &str, process: &str) {
+        let has_terminal = {
+            let inner = self.inner();
+            inner
+                .lives
+                .get(container)
+                .and_then(|life| life.processes.get(process))
+                .is_some_and(|r| r.terminal)
+        };
+        let why = "its shim is killed";
+        self.may_end(container, process, KILLED, why);
+        self.may_end(container, process, UNKNOWN, why);
+        if has_terminal {
+            self.may_end(container, process, HUNG_UP, why);
+        }
     }
 
     fn answer(&self, container: &str, process: &str, answer: Answer, text: &str) {

@@ -44,6 +44,9 @@ impl Client {
         let (id, process) = (container.id.clone(), format!("e{}", container.made));
         let allowed: Vec<u32> = payload.status.into_iter().collect();
         self.ledger.ask(&id, &process, &allowed, &format!("{:?}", payload.args));
+        if payload.terminal {
+            self.ledger.has_terminal(&id, &process);
+        }
         let request = AddProcessRequest {
             id: id.clone(),
             pid: process.clone(),
