@@ -1,19 +1,18 @@
 //! Taking away what a runtime has left that was killed before it wrote anything down: cgroups in each hierarchy, also
 //! in named ones that no controller belongs to.
 
-use super::{Cgroups, MAX_DEPTH, collect_pids};
+use super::{Cgroups, MAX_DEPTH};
 use rustix::io::Errno;
-use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Component, Path};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::debug;
 
-/// How often and how long apart it is tried: the kernel lets go of a cgroup a moment after its last process has ended, and
-/// of those of version 1 it does not say when.
-const TRIES: u32 = 20;
-const PAUSE: Duration = Duration::from_millis(10);
+/// How long all of them are waited for, and how often it is tried: what the killed runtime had begun to make of itself ends
+/// when it notices, the kernel lets go of a cgroup a moment later, and of those of version 1 it does not say when.
+const LIMIT: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(20);
 
 impl Cgroups {
     /// Removes the cgroup `path`, as `linux.cgroupsPath` of a bundle names it, and what is below it, wherever it is: some
@@ -28,19 +27,22 @@ impl Cgroups {
             return;
         }
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let end = Instant::now() + LIMIT;
         for hierarchy in &self.hierarchies {
             let own = hierarchy.folder_of(&own);
             for parent in [Some(hierarchy.mount.clone()), own].into_iter().flatten() {
-                remove_patiently(&parent.join(below)).await;
+                remove_patiently(&parent.join(below), end).await;
             }
         }
     }
 }
 
-async fn remove_patiently(folder: &Path) {
-    for _ in 0..TRIES {
+async fn remove_patiently(folder: &Path, end: Instant) {
+    loop {
         match remove(folder, MAX_DEPTH) {
-            Err(error) if error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) && !in_use(folder) => {
+            Err(error)
+                if error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) && Instant::now() < end =>
+            {
                 tokio::time::sleep(PAUSE).await;
             }
             Ok(()) => {
@@ -48,19 +50,13 @@ async fn remove_patiently(folder: &Path) {
                 return;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            // Most often another container's, which shares it.
             Err(error) => {
                 debug!(cgroup = %folder.display(), %error, "a cgroup cannot be removed");
                 return;
             }
         }
     }
-    debug!(cgroup = %folder.display(), "the kernel does not let go of a cgroup");
-}
-
-fn in_use(folder: &Path) -> bool {
-    let mut pids = HashSet::new();
-    collect_pids(folder, MAX_DEPTH, &mut pids);
-    !pids.is_empty()
 }
 
 /// Removes a cgroup with those below it: folders only, for its files are the kernel's.

@@ -143,6 +143,9 @@ impl Client {
                 );
             }
         }
+        if let Some(complaint) = container.place.complaint() {
+            self.ledger.note(&id, format_args!("on its standard error: {complaint:?}"));
+        }
         container.place.remove();
         if self.random.chance(30) {
             self.session.inspect(&id).await;

@@ -151,8 +151,14 @@ impl World {
                 place.log = Some(log);
             }
         }
+        // What a process complains of, for its story.
+        let stderr = if payload.terminal { String::new() } else { text(&bundle.join("stderr")) };
+        if !stderr.is_empty() {
+            File::create(&stderr)?;
+        }
         let request = CreateContainerRequest {
             id: id.to_owned(),
+            stderr,
             bundle_path: text(&bundle),
             stdout,
             runtime: runtime.program.clone(),
@@ -180,6 +186,11 @@ impl Place {
             bytes = fs::read(self.log.as_ref()?).unwrap_or_default();
         }
         Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// What the container has complained of.
+    pub(super) fn complaint(&self) -> Option<String> {
+        fs::read_to_string(self.bundle.join("stderr")).ok().filter(|text| !text.is_empty())
     }
 
     /// Removes the bundle of a container that has ended.
