@@ -1,5 +1,11 @@
 //! What was asked for, what may come of it, and what was told: each start and each exit once, with a status that is true.
 
+mod check;
+mod problem;
+
+pub(super) use problem::{Problem, Wrong};
+
+use check::difference;
 use gantry_api::types::Event;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,34 +17,6 @@ pub(super) const KILLED: u32 = 137;
 pub(super) const UNKNOWN: u32 = 255;
 /// What SIGHUP ends with.
 const HUNG_UP: u32 = 129;
-
-/// What can be wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Wrong {
-    /// A start that was told to its client without an event, or a start without an exit.
-    Lost,
-    /// A start or an exit that was told twice.
-    Doubled,
-    /// A status that cannot be true.
-    Status,
-    /// Events that cannot follow each other, or of what nobody asked for, or that a replay tells otherwise.
-    Order,
-    /// Something remains.
-    Leak,
-    /// The daemon, a shim or this command itself panicked, or the daemon ended by itself.
-    Panic,
-    /// An operation failed, or did not end, with no fault near.
-    Refused,
-    /// Bytes that a container wrote did not arrive.
-    Output,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Problem {
-    pub(super) wrong: Wrong,
-    pub(super) container: Option<String>,
-    pub(super) text: String,
-}
 
 /// What a client knows of a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -332,170 +310,5 @@ impl Ledger {
     }
 }
 
-/// Where what was seen live and what the log holds part ways.
-fn difference(seen: &[Event], replay: &[Event]) -> Option<(String, Option<String>)> {
-    let at = seen.iter().zip(replay).position(|(seen, stored)| seen != stored);
-    let at = at.or_else(|| (seen.len() != replay.len()).then(|| seen.len().min(replay.len())))?;
-    let shown = |event: Option<&Event>| event.map_or_else(|| "nothing".to_owned(), show);
-    let id = seen.get(at).or_else(|| replay.get(at)).map(|event| event.id.clone());
-    let text = format!(
-        "event {at} of {} was told as {}, and the log with its {} says {}",
-        seen.len(),
-        shown(seen.get(at)),
-        replay.len(),
-        shown(replay.get(at))
-    );
-    Some((text, id))
-}
-
-fn show(event: &Event) -> String {
-    format!("{} {} {} {}", event.r#type, event.id, event.pid, event.status)
-}
-
-// === impl Inner ===
-
-impl Inner {
-    fn problem(&mut self, wrong: Wrong, container: Option<&str>, text: String) {
-        if let Some(life) = container.and_then(|id| self.lives.get_mut(id)) {
-            life.note(format_args!("!! {wrong:?}: {text}"));
-        }
-        eprintln!("stress: {wrong:?}: {text}");
-        self.problems.push(Problem { wrong, container: container.map(ToOwned::to_owned), text });
-    }
-
-    /// Compares one event with what may come; what is wrong with it.
-    fn take(&mut self, event: &Event) -> Option<(Wrong, String)> {
-        let shown = show(event);
-        let Some(life) = self.lives.get_mut(&event.id) else {
-            return Some((Wrong::Order, format!("{shown}: nobody asked for this container")));
-        };
-        life.note(format_args!("event {shown}"));
-        let process = if event.pid.is_empty() { "init" } else { event.pid.as_str() };
-        let over = life.over;
-        let runs = life.processes.get("init").is_some_and(|init| init.starts > init.exits);
-        let others = life.processes.iter().any(|(name, r)| name != "init" && r.starts > r.exits);
-        let Some(record) = life.processes.get_mut(process) else {
-            return Some((Wrong::Order, format!("{shown}: nobody asked for this process")));
-        };
-        match event.r#type.as_str() {
-            "start-container" | "start-process" => {
-                record.starts += 1;
-                if record.starts > 1 {
-                    return Some((Wrong::Doubled, format!("{shown}: started {} times", record.starts)));
-                }
-                (event.r#type == "start-process" && !runs)
-                    .then(|| (Wrong::Order, format!("{shown}: its container does not run")))
-            }
-            "exit" => {
-                record.exits += 1;
-                record.status = Some(event.status);
-                self.checked += 1;
-                self.unknown += usize::from(event.status == UNKNOWN);
-                life.over |= process == "init";
-                if record.exits > 1 {
-                    return Some((Wrong::Doubled, format!("{shown}: ended {} times", record.exits)));
-                }
-                if record.starts == 0 {
-                    return Some((Wrong::Order, format!("{shown}: an exit without a start")));
-                }
-                if !record.allowed.contains(&event.status) {
-                    return Some((
-                        Wrong::Status,
-                        format!("{shown}: it can only be one of {:?}", record.allowed),
-                    ));
-                }
-                (over || (process == "init" && others))
-                    .then(|| (Wrong::Order, format!("{shown}: init's exit is not the container's last")))
-            }
-            _ => (!runs).then(|| (Wrong::Order, format!("{shown}: its container does not run"))),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn event(kind: &str, process: &str, status: u32) -> Event {
-        Event {
-            r#type: kind.to_owned(),
-            id: "c1".to_owned(),
-            pid: process.to_owned(),
-            status,
-            timestamp: None,
-        }
-    }
-
-    /// What is wrong with a container that may end with 3, after these events.
-    fn wrongs(events: &[Event]) -> Vec<Wrong> {
-        let ledger = Ledger::default();
-        ledger.ask("c1", "init", &[3], "exits with 3");
-        ledger.started("c1", "init", 1);
-        for event in events {
-            ledger.event(event.clone());
-        }
-        ledger.close(events);
-        ledger.problems().into_iter().map(|problem| problem.wrong).collect()
-    }
-
-    fn start() -> Event {
-        event("start-container", "", 0)
-    }
-
-    #[test]
-    fn a_start_and_its_exit_are_right() {
-        assert_eq!(wrongs(&[start(), event("exit", "init", 3)]), []);
-    }
-
-    #[test]
-    fn lost_doubled_and_wrong_are_told_apart() {
-        let exit = || event("exit", "init", 3);
-        assert_eq!(wrongs(&[start()]), [Wrong::Lost]);
-        assert_eq!(wrongs(&[]), [Wrong::Lost]);
-        assert_eq!(wrongs(&[start(), exit(), exit()]), [Wrong::Doubled]);
-        assert_eq!(wrongs(&[start(), start(), exit()]), [Wrong::Doubled]);
-        assert_eq!(wrongs(&[start(), event("exit", "init", 4)]), [Wrong::Status]);
-        assert_eq!(wrongs(&[start(), event("exit", "init", UNKNOWN)]), [Wrong::Status]);
-        assert_eq!(wrongs(&[start(), exit(), event("pause", "", 0)]), [Wrong::Order]);
-        assert_eq!(wrongs(&[start(), exit(), Event { id: "other".to_owned(), ..start() }]), [Wrong::Order]);
-    }
-
-    #[test]
-    fn an_exec_ends_before_its_container_and_only_once_it_may() {
-        let ledger = Ledger::default();
-        ledger.ask("c1", "init", &[0], "");
-        ledger.ask("c1", "e1", &[5], "");
-        ledger.event(start());
-        ledger.event(event("start-process", "e1", 0));
-        ledger.may_end("c1", "init", KILLED, "killed");
-        ledger.event(event("exit", "e1", KILLED));
-        ledger.event(event("exit", "init", KILLED));
-        assert!(ledger.problems().is_empty() && ledger.is_over("c1"), "{:?}", ledger.problems());
-
-        ledger.ask("c1", "e2", &[5], "");
-        ledger.event(event("start-process", "e2", 0));
-        assert_eq!(ledger.problems()[0].wrong, Wrong::Order);
-    }
-
-    #[test]
-    fn a_replay_that_differs_is_told() {
-        let ledger = Ledger::default();
-        ledger.ask("c1", "init", &[3], "");
-        ledger.event(start());
-        ledger.event(event("exit", "init", 3));
-        ledger.close(&[start()]);
-        assert_eq!(ledger.problems()[0].wrong, Wrong::Order);
-        assert!(ledger.problems()[0].text.contains("says nothing"), "{:?}", ledger.problems());
-    }
-
-    #[test]
-    fn a_refused_start_must_have_no_event() {
-        let ledger = Ledger::default();
-        ledger.ask("c1", "init", &[3], "");
-        ledger.refused("c1", "init", "no");
-        let events = [start(), event("exit", "init", 3)];
-        events.iter().for_each(|event| ledger.event(event.clone()));
-        ledger.close(&events);
-        assert_eq!(ledger.problems()[0].wrong, Wrong::Order);
-    }
-}
+mod tests;
