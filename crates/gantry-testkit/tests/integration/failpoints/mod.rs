@@ -126,8 +126,7 @@ fn a_status_that_cannot_be_written_is_not_lost() {
 /// It is not ended for what is no fault of its own.
 #[test]
 fn what_cannot_be_read_for_long_is_left_alone() {
-    let unreadable =
-        ["daemon::record::state.json::read", "daemon::container::list", "daemon::record::pid::read"];
+    let unreadable = ["daemon::record::state.json::read", "daemon::container::list"];
     let mut world = World::new(Runtime::BuiltIn, Mode::Usual);
     for point in unreadable {
         let since = newest(&world.api());
