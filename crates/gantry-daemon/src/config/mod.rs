@@ -232,6 +232,9 @@ mod tests {
         let path = folder.path().join("gantryd.toml");
         std::fs::write(&path, text).unwrap();
         let path: &'static str = path.to_str().unwrap().to_owned().leak();
+        // A program's names are for ever. Kept where a search for leaks finds it.
+        static PATHS: std::sync::Mutex<Vec<&str>> = std::sync::Mutex::new(Vec::new());
+        PATHS.lock().unwrap().push(path);
         (folder, Names { config: Some(path), ..names() })
     }
 
