@@ -9,6 +9,7 @@ mod file;
 pub(crate) mod fuzzing;
 mod log;
 mod timestamp;
+mod writer;
 
 pub use event::{Event, EventKind, ProcessKey};
 pub(crate) use log::Pending;
