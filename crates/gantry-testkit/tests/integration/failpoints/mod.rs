@@ -7,12 +7,13 @@ mod scenario;
 mod table;
 mod world;
 
-use crate::support::{SOON, shown};
+use crate::support::{KILLED, SIGKILL, SOON, shown};
 use gantry_record::failpoint::{Kind, points};
 use gantry_testkit::{Runtime, wait_until};
 use judge::{Outcome, Truth, assert_a_restart_changes_nothing, fits, judge, newest};
 use scenario::Scenario;
 use std::collections::BTreeSet;
+use std::fs;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -121,6 +122,30 @@ fn a_status_that_cannot_be_written_is_not_lost() {
         assert_eq!(judge(&mut world, &seen, since, &truth), Outcome::Ended(world::ASKED));
         world.close();
     }
+}
+
+/// Such a folder is still there when its exit is told, and the next daemon finds it.
+#[test]
+fn an_exit_whose_folder_cannot_be_moved_is_told_once() {
+    let mut world = World::new(Runtime::BuiltIn, Mode::Usual);
+    let since = newest(&world.api());
+    let bundle = world.daemon.bundle().args(["sleep", "1000"]).build();
+    world.api().run(&bundle);
+    let aside = world.daemon.state_dir().join("@ended");
+    fs::write(&aside, "").unwrap();
+    world.points.arm("daemon::init::exit-logged", "kill");
+    // The daemon may be gone before it has answered.
+    let _ = world.api().signal(bundle.id(), "init", SIGKILL);
+    assert!(!world.daemon.wait_for_death().success());
+    let folder = world.daemon.state_dir().join(bundle.id());
+    assert!(folder.exists(), "it could be moved after all");
+    fs::remove_file(&aside).unwrap();
+    world.daemon.restart();
+    wait_until("the folder is gone", SOON, || !folder.exists() && !aside.exists());
+    let told = world.api().stored_events(since);
+    let exits = told.iter().filter(|event| event.r#type == "exit" && event.id == bundle.id());
+    assert_eq!(exits.map(|event| event.status).collect::<Vec<_>>(), [KILLED], "{}", shown(&told));
+    world.close();
 }
 
 /// It is not ended for what is no fault of its own.
