@@ -19,6 +19,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How often a container is deleted by its runtime where that is killed meanwhile: for want of memory, say. What a start
+/// that failed leaves would be looked at by nobody after it.
+const DELETE_ATTEMPTS: u32 = 3;
+
 /// What holds for all containers of a daemon.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -239,8 +243,13 @@ impl Container {
         if self.dir.process(&ProcessId::init()).file(name::DELETED).exists() {
             return Ok(());
         }
-        let delete = self.runtime.delete(&self.id, true);
-        let deleted = self.run("delete", delete, None).await;
+        let delete = || self.run("delete", self.runtime.delete(&self.id, true), None);
+        let mut deleted = delete().await;
+        let mut attempts = DELETE_ATTEMPTS;
+        while attempts > 1 && deleted.as_ref().is_err_and(RuntimeError::was_killed) {
+            attempts -= 1;
+            deleted = delete().await;
+        }
         // One that was killed while it made or removed them leaves cgroups that it no longer knows of.
         if let Some(path) = bundle::cgroups_path(Path::new(&self.record.bundle)) {
             self.settings.cgroups.remove_left(&path).await;

@@ -76,6 +76,13 @@ impl RuntimeError {
         matches!(self, Self::Failed { output, .. } if output.contains("does not exist"))
     }
 
+    /// Whether a signal ended it, so that nobody knows how far it came: the same may succeed when it is done again.
+    #[must_use]
+    pub fn was_killed(&self) -> bool {
+        use std::os::unix::process::ExitStatusExt;
+        matches!(self, Self::Failed { status, .. } if status.signal().is_some())
+    }
+
     /// What the runtime printed, if it ran at all.
     #[must_use]
     pub fn output(&self) -> Option<&str> {
@@ -127,6 +134,7 @@ mod tests {
         assert!(error.is_unknown_container());
         let error = check("pause", &id, output(9, "", "")).unwrap_err();
         assert_eq!(error.to_string(), r#"signal: killed: """#);
+        assert!(error.was_killed());
     }
 
     #[test]

@@ -170,6 +170,28 @@ fn security_labels_of_an_exec_reach_the_runtime() {
 
 /// In every hierarchy, also a named one that no controller belongs to; the runtime has written nothing down and knows of
 /// none of them.
+/// The runtime's own folder is known to the runtime alone.
+#[test]
+fn a_delete_that_is_killed_is_done_again() {
+    let scratch = Scratch::new();
+    let real = Runtime::BuiltIn.command(&scratch).program;
+    let killed = scratch.path().join("killed");
+    // It makes the container and says that it has not; its first delete is killed before it has begun.
+    let script = format!(
+        "case \" $* \" in\n*' create '*) {real} \"$@\"; exit 1 ;;\n\
+         *' delete '*) mkdir {} 2>/dev/null && kill -9 $$ ;;\nesac\nexec {real} \"$@\"",
+        killed.display()
+    );
+    let program = install(scratch.path(), "killed-runtime", &script);
+    let options = DaemonOptions::new(Runtime::BuiltIn).runtime_program(program.to_str().unwrap());
+    let daemon = Daemon::start_in(&scratch, options);
+    let leaks = Leaks::snapshot(&scratch);
+    let bundle = daemon.bundle().args(["sleep", "1000"]).build();
+    Api::connect(&daemon).create(create_request(&bundle)).unwrap_err();
+    assert!(killed.exists(), "no delete was killed");
+    leaks.assert_clean();
+}
+
 #[test]
 fn a_runtime_that_is_killed_once_it_has_made_cgroups_leaves_none() {
     let scratch = Scratch::new();
