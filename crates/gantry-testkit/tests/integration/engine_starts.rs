@@ -176,10 +176,10 @@ fn a_delete_that_is_killed_is_done_again() {
     let scratch = Scratch::new();
     let real = Runtime::BuiltIn.command(&scratch).program;
     let killed = scratch.path().join("killed");
-    // It makes the container and says that it has not; its first delete is killed before it has begun.
+    // It makes the container and says that it has not; the shim's delete is killed before it has begun, and the daemon's.
     let script = format!(
         "case \" $* \" in\n*' create '*) {real} \"$@\"; exit 1 ;;\n\
-         *' delete '*) mkdir {} 2>/dev/null && kill -9 $$ ;;\nesac\nexec {real} \"$@\"",
+         *' delete '*) for n in 1 2; do mkdir {}$n 2>/dev/null && kill -9 $$; done ;;\nesac\nexec {real} \"$@\"",
         killed.display()
     );
     let program = install(scratch.path(), "killed-runtime", &script);
@@ -188,7 +188,7 @@ fn a_delete_that_is_killed_is_done_again() {
     let leaks = Leaks::snapshot(&scratch);
     let bundle = daemon.bundle().args(["sleep", "1000"]).build();
     Api::connect(&daemon).create(create_request(&bundle)).unwrap_err();
-    assert!(killed.exists(), "no delete was killed");
+    assert!(scratch.path().join("killed2").exists(), "the deletes were not killed");
     leaks.assert_clean();
 }
 
