@@ -84,7 +84,7 @@ impl Bundle {
             let reason = "it is not a directory; give the folder that holds config.json".to_owned();
             return Err(Error::Bundle { path: path.to_owned(), reason });
         }
-        let json = atomic::read_foreign(&file, MAX_CONFIG_BYTES).map_err(|error| match error {
+        let json = read_config(path).map_err(|error| match error {
             gantry_record::Error::Io { step, path, source } => Error::BundleIo { step, path, source },
             other => Error::Bundle { path: path.to_owned(), reason: other.to_string() },
         })?;
@@ -173,15 +173,27 @@ impl Bundle {
     }
 }
 
-/// The host id of container id 0: from the first mapping that contains it.
+fn read_config(bundle: &Path) -> gantry_record::Result<Vec<u8>> {
+    atomic::read_foreign(&bundle.join("config.json"), MAX_CONFIG_BYTES)
+}
+
 /// `linux.cgroupsPath` of the bundle in a folder, if it says where its cgroups are: an absolute path. Other forms are for the
 /// runtime to understand.
 pub(crate) fn cgroups_path(bundle: &Path) -> Option<PathBuf> {
-    let config: Value = serde_json::from_slice(&atomic::read(&bundle.join("config.json")).ok()?).ok()?;
-    let path = PathBuf::from(config.get("linux")?.get("cgroupsPath")?.as_str()?);
-    path.is_absolute().then_some(path)
+    #[derive(Deserialize)]
+    struct Config {
+        linux: Linux,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Linux {
+        cgroups_path: PathBuf,
+    }
+    let config: Config = serde_json::from_slice(&read_config(bundle).ok()?).ok()?;
+    Some(config.linux.cgroups_path).filter(|path| path.is_absolute())
 }
 
+/// The host id of container id 0: from the first mapping that contains it.
 fn root_host_id(mappings: &[IdMapping]) -> u32 {
     mappings.iter().find(|m| m.container_id == 0 && m.size > 0).map_or(0, |m| m.host_id)
 }
@@ -190,6 +202,22 @@ fn root_host_id(mappings: &[IdMapping]) -> u32 {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_cgroup_is_known_by_an_absolute_path_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        for (config, expected) in [
+            (r#"{"linux":{"cgroupsPath":"/a/b"},"root":7}"#, Some("/a/b")),
+            (r#"{"linux":{"cgroupsPath":"a/b"}}"#, None),
+            (r#"{"linux":{"cgroupsPath":7}}"#, None),
+            (r#"{"linux":{}}"#, None),
+            ("{", None),
+        ] {
+            std::fs::write(folder.path().join("config.json"), config).unwrap();
+            assert_eq!(cgroups_path(folder.path()), expected.map(PathBuf::from), "{config}");
+        }
+        assert_eq!(cgroups_path(&folder.path().join("none")), None);
+    }
 
     #[test]
     fn says_what_is_wrong() {

@@ -19,10 +19,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often a container is deleted by its runtime where that is killed meanwhile: for want of memory, say. What a start
-/// that failed leaves would be looked at by nobody after it.
-const DELETE_ATTEMPTS: u32 = 3;
-
 /// What holds for all containers of a daemon.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -243,21 +239,12 @@ impl Container {
         if self.dir.process(&ProcessId::init()).file(name::DELETED).exists() {
             return Ok(());
         }
-        let delete = || self.run("delete", self.runtime.delete(&self.id, true), None);
-        let mut deleted = delete().await;
-        let mut attempts = DELETE_ATTEMPTS;
-        while attempts > 1 && deleted.as_ref().is_err_and(RuntimeError::was_killed) {
-            attempts -= 1;
-            deleted = delete().await;
-        }
+        let deleted = runtime::delete(&self.runtime, self.settings.resident.as_deref(), &self.id).await;
         // One that was killed while it made or removed them leaves cgroups that it no longer knows of.
         if let Some(path) = bundle::cgroups_path(Path::new(&self.record.bundle)) {
             self.settings.cgroups.remove_left(&path).await;
         }
-        match deleted {
-            Err(error) if !error.is_unknown_container() => Err(error),
-            _ => Ok(()),
-        }
+        deleted
     }
 
     async fn run(

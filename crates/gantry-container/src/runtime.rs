@@ -15,6 +15,10 @@ use tokio::net::unix::pipe;
 /// How long a command that only asks or signals may take. A start has its own limit, and a checkpoint a longer one.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
+/// How often a container is deleted by its runtime where that is killed meanwhile: for want of memory, say. What is left then
+/// would be looked at by nobody.
+const DELETE_ATTEMPTS: u32 = 3;
+
 /// The most that is kept of each output stream; a runtime that prints more is not slowed, only cut.
 const MAX_OUTPUT_BYTES: u64 = 4 << 20;
 
@@ -47,6 +51,26 @@ pub async fn run(
         })?
         .map_err(|e| RuntimeError::spawn(program, e))?;
     check(operation, id, output)
+}
+
+/// Makes `runtime` forget a container, whatever state that is in; one that it does not know (any more) is fine.
+///
+/// # Errors
+/// [`RuntimeError`] with what the runtime said.
+pub async fn delete(
+    runtime: &Runtime,
+    resident: Option<&Resident>,
+    id: &ContainerId,
+) -> Result<(), RuntimeError> {
+    let mut attempts = DELETE_ATTEMPTS;
+    loop {
+        attempts -= 1;
+        match run(runtime, resident, "delete", id, runtime.delete(id, true), None, LIMIT).await {
+            Err(error) if error.is_unknown_container() => return Ok(()),
+            Err(error) if error.was_killed() && attempts > 0 => {}
+            result => return result.map(drop),
+        }
+    }
 }
 
 /// What a command prints, bounded; it is killed when the caller gives up. Where `resident` has that program in it, nothing is

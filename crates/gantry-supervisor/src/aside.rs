@@ -100,12 +100,7 @@ pub(crate) async fn report_lost(shared: &Shared, owed: &Owed) {
 
 async fn delete(shared: &Shared, id: &ContainerId, runtime: &Runtime) {
     let resident = shared.settings.resident.as_deref();
-    let delete = runtime.delete(id, true);
-    let limit = gantry_container::runtime::LIMIT;
-    if let Err(error) =
-        gantry_container::runtime::run(runtime, resident, "delete", id, delete, None, limit).await
-        && !error.is_unknown_container()
-    {
+    if let Err(error) = gantry_container::runtime::delete(runtime, resident, id).await {
         warn!(container = %id, %error, "the runtime cannot delete the container");
     }
 }
