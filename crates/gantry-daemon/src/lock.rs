@@ -80,20 +80,17 @@ fn runs(pid: &str) -> bool {
 
 /// Moves what is no file out of the lock's place: no daemon has put it there. Whether there was such a thing.
 fn move_stranger(state: &StateDir, path: &Path) -> bool {
-    match std::fs::symlink_metadata(path) {
-        Ok(metadata) if !metadata.is_file() => {}
-        _ => return false,
-    }
-    let moved = state.put_aside(path);
-    match &moved {
-        Ok(kept) => {
+    match state.put_stranger_aside(path) {
+        Ok(None) => false,
+        Ok(Some(kept)) => {
             warn!(path = %path.display(), kept_in = %kept.display(), "the lock of the state dir is no file; it is set aside");
+            true
         }
         Err(error) => {
             warn!(path = %path.display(), %error, "the lock of the state dir is no file and cannot be set aside");
+            false
         }
     }
-    moved.is_ok()
 }
 
 #[cfg(test)]

@@ -143,15 +143,12 @@ pub(crate) fn put(state: &StateDir, folder: &Path, reason: &dyn std::fmt::Displa
     }
 }
 
-/// Moves what is no file out of the place of the daemon's own files: they are not opened through links, nor waited for.
+/// Clears the places of the daemon's own files.
 pub(crate) fn strangers(state: &StateDir) {
     for path in [state.event_log(), state.ended_log()] {
-        let is_stranger = std::fs::symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file());
-        if !is_stranger {
-            continue;
-        }
-        match state.put_aside(&path) {
-            Ok(kept) => {
+        match state.put_stranger_aside(&path) {
+            Ok(None) => {}
+            Ok(Some(kept)) => {
                 error!(path = %path.display(), kept_in = %kept.display(), "it is no file; it is set aside and begun anew");
             }
             Err(error) => error!(path = %path.display(), %error, "it is no file and cannot be set aside"),

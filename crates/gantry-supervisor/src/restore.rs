@@ -5,9 +5,10 @@ use crate::aside;
 use crate::supervisor::Shared;
 use crate::told::Owed;
 use crate::tombstone;
-use gantry_container::{Container, ExitWatch, Process, restore};
+use gantry_container::{Container, Error, Result, restore};
 use gantry_record::failpoint;
 use gantry_record::{ContainerId, ProcessId};
+use std::future::{Future, ready};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -24,18 +25,14 @@ pub(crate) async fn all(shared: &Arc<Shared>) {
     // On a full disk that takes as long as it is full; whoever asks for a container need not wait for it.
     tombstone::finish_all(&shared.settings.state, &shared.log, &owed).await.detach_all();
     failpoint::at("daemon::restore::tombstones-finished");
-    let mut tries = TRIES;
-    let (ids, strangers) = loop {
-        tries -= 1;
-        match shared.settings.state.containers() {
-            Ok(found) => break found,
-            Err(error) if error.is_of_the_moment() && tries > 0 => tokio::time::sleep(PAUSE).await,
+    let (ids, strangers) =
+        match patiently(|| ready(shared.settings.state.containers().map_err(Error::from))).await {
+            Ok(found) => found,
             Err(error) => {
                 error!(%error, "the state dir cannot be read; no container is restored");
                 return;
             }
-        }
-    };
+        };
     for path in strangers {
         warn!(path = %path.display(), "what is there in the state dir is no container's folder; leaving it alone");
     }
@@ -50,7 +47,8 @@ pub(crate) async fn all(shared: &Arc<Shared>) {
 }
 
 async fn one(shared: &Arc<Shared>, owed: &Owed, id: ContainerId) {
-    let container = match load(shared, &id).await {
+    let load = || ready(Container::load(Arc::clone(&shared.settings), id.clone()));
+    let container = match patiently(load).await {
         Ok(container) => container,
         Err(error) if error.is_of_the_moment() => return leave(owed, &id, &error),
         Err(error) => {
@@ -60,12 +58,13 @@ async fn one(shared: &Arc<Shared>, owed: &Owed, id: ContainerId) {
     };
     failpoint::at("daemon::restore::loaded");
     let mut processes = Vec::new();
-    let found = match processes_of(&container).await {
-        Err(error) if error.is_of_the_moment() => return leave(owed, &id, &error.into()),
+    let found = match patiently(|| ready(container.dir().processes().map_err(Error::from))).await {
+        Err(error) if error.is_of_the_moment() => return leave(owed, &id, &error),
         found => found.unwrap_or_default(),
     };
     for process in found {
-        match take_up(&container, owed, &process).await {
+        let told = owed.told(id.as_str(), process.as_str());
+        match patiently(|| restore::process(&container, process.clone(), told)).await {
             Ok(found) => processes.extend(found),
             Err(error) if error.is_of_the_moment() => return leave(owed, &id, &error),
             Err(error) if process.is_init() => {
@@ -95,41 +94,12 @@ async fn one(shared: &Arc<Shared>, owed: &Owed, id: ContainerId) {
     failpoint::at("daemon::restore::enlisted");
 }
 
-/// Reads a container's record; again while that fails for want of something that others may give back.
-async fn load(shared: &Shared, id: &ContainerId) -> gantry_container::Result<Container> {
+/// Does something again while it fails for want of what others may give back.
+async fn patiently<T, F: Future<Output = Result<T>>>(mut attempt: impl FnMut() -> F) -> Result<T> {
     let mut tries = TRIES;
     loop {
         tries -= 1;
-        match Container::load(Arc::clone(&shared.settings), id.clone()) {
-            Err(error) if tries > 0 && error.is_of_the_moment() => tokio::time::sleep(PAUSE).await,
-            result => return result,
-        }
-    }
-}
-
-/// Lists its processes, in the same way.
-async fn processes_of(container: &Container) -> gantry_record::Result<Vec<ProcessId>> {
-    let mut tries = TRIES;
-    loop {
-        tries -= 1;
-        match container.dir().processes() {
-            Err(error) if tries > 0 && error.is_of_the_moment() => tokio::time::sleep(PAUSE).await,
-            result => return result,
-        }
-    }
-}
-
-/// Looks at a process, in the same way.
-async fn take_up(
-    container: &Container,
-    owed: &Owed,
-    process: &ProcessId,
-) -> gantry_container::Result<Option<(Process, ExitWatch)>> {
-    let told = owed.told(container.id().as_str(), process.as_str());
-    let mut tries = TRIES;
-    loop {
-        tries -= 1;
-        match restore::process(container, process.clone(), told).await {
+        match attempt().await {
             Err(error) if tries > 0 && error.is_of_the_moment() => tokio::time::sleep(PAUSE).await,
             result => return result,
         }
@@ -137,7 +107,7 @@ async fn take_up(
 }
 
 /// A container that cannot be looked at is not therefore broken: it runs on, and the next start finds it.
-fn leave(owed: &Owed, id: &ContainerId, error: &gantry_container::Error) {
+fn leave(owed: &Owed, id: &ContainerId, error: &Error) {
     error!(container = %id, %error, "the container cannot be looked at; leaving it as it is until the next start");
     for (container, process, _) in owed.rest(Some(id.as_str())) {
         owed.settle(&container, process.as_str());

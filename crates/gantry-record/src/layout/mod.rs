@@ -179,6 +179,16 @@ impl StateDir {
         self.0.join("@set-aside")
     }
 
+    /// Moves what is no regular file out of the place of one of the daemon's own, which is neither opened through a link nor
+    /// waited for. Returns where it is now, `None` where there was no such thing.
+    ///
+    /// # Errors
+    /// As [`StateDir::put_aside`].
+    pub fn put_stranger_aside(&self, file: &Path) -> Result<Option<PathBuf>> {
+        let is_stranger = std::fs::symlink_metadata(file).is_ok_and(|metadata| !metadata.is_file());
+        is_stranger.then(|| self.put_aside(file)).transpose()
+    }
+
     /// Moves something of the state dir there, for whoever wants to look; returns where it is now.
     ///
     /// # Errors
