@@ -4,7 +4,8 @@ use super::options::{Options, RuntimeName};
 use super::payload::{Payload, Streams};
 use crate::{Bundle, Daemon, DaemonOptions, Runtime, RuntimeCommand, Scratch};
 use gantry_api::types::CreateContainerRequest;
-use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
+use gantry_record::layout::FILE_MODE;
+use rustix::fs::OFlags;
 use rustix::mount::{MountFlags, mount};
 use serde_json::{Value, json};
 use std::fs::{self, File, OpenOptions};
@@ -140,7 +141,7 @@ impl World {
             Streams::Null => {}
             Streams::Fifos => {
                 let fifo = bundle.join("stdout");
-                mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0)?;
+                gantry_record::fifo::make(&fifo, FILE_MODE).map_err(io::Error::other)?;
                 let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
                 place.stdout = Some(OpenOptions::new().read(true).custom_flags(flags).open(&fifo)?);
                 stdout = text(&fifo);

@@ -1,10 +1,9 @@
 //! Bad input gets a clear error with the right gRPC code, and leaves nothing behind.
 
-use crate::support::{Api, create_request, each_runtime, exec_request};
+use crate::support::{Api, create_request, each_runtime, exec_request, install};
 use gantry_api::types::CreateContainerRequest;
 use gantry_testkit::{Bundle, Daemon, DaemonOptions, Leaks, Runtime};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 use tonic::{Code, Status};
 
@@ -196,11 +195,9 @@ fn streams_that_cannot_be_opened() {
 #[test]
 fn a_start_that_takes_too_long() {
     let scratch = gantry_testkit::Scratch::new();
-    let hanging = scratch.path().join("hanging-runtime");
     // It has a child, and neither may survive; `delete` answers as a runtime that knows nothing of the container.
-    let script = "#!/bin/sh\ncase \" $* \" in *' create '*) sleep 1000; exit 1 ;; esac\nexit 1\n";
-    fs::write(&hanging, script).unwrap();
-    fs::set_permissions(&hanging, fs::Permissions::from_mode(0o755)).unwrap();
+    let script = "case \" $* \" in *' create '*) sleep 1000; exit 1 ;; esac\nexit 1";
+    let hanging = install(scratch.path(), "hanging-runtime", script);
     let options = DaemonOptions::new(Runtime::BuiltIn).start_timeout(Duration::from_millis(500));
     let daemon = Daemon::start_in(&scratch, options.runtime_program(hanging.to_str().unwrap()));
     let api = Api::connect(&daemon);

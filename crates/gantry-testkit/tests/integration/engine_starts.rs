@@ -1,21 +1,12 @@
 //! Starts that take their time, are given up or fail: stand-ins for runtime and shim say when and how.
 
-use crate::support::{Api, KILLED, SIGKILL, SOON, create_request, exec_request};
+use crate::support::{Api, KILLED, SIGKILL, SOON, create_request, exec_request, install};
 use gantry_api::types::{AddProcessRequest, CreateContainerRequest};
 use gantry_testkit::{Bundle, Daemon, DaemonOptions, Fifo, Leaks, Runtime, Scratch, wait_until};
 use serde_json::Value;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread;
-
-fn install(folder: &Path, name: &str, script: &str) -> PathBuf {
-    let program = folder.join(name);
-    fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    program
-}
 
 /// A runtime that makes a container only when somebody has opened a FIFO.
 struct Hesitant {

@@ -1,61 +1,26 @@
 //! The state dir on a disk that is full, has no inodes, or is read-only.
 
 use super::{assert_told_once, assert_works, ends_with};
-use crate::support::{Api, SOON, create_request};
+use crate::support::{Api, SOON, SmallDisk, create_request};
 use gantry_api::types::CreateContainerRequest;
-use gantry_testkit::{Daemon, DaemonOptions, Leaks, Runtime, Scratch, finish, wait_until};
-use rustix::mount::{MountFlags, mount, mount_remount};
+use gantry_testkit::{Daemon, DaemonOptions, Leaks, Runtime, finish, wait_until};
+use rustix::mount::{MountFlags, mount_remount};
 use std::collections::BTreeMap;
-use std::ffi::CStr;
 use std::fs::{self, File};
-use std::io::Write;
-use std::path::PathBuf;
-use std::sync::Arc;
 use tonic::Code;
 
-/// The state dir on a file system of its own, which the scratch unmounts at its end.
-struct Disk {
-    scratch: Arc<Scratch>,
-    path: PathBuf,
+fn small() -> SmallDisk {
+    SmallDisk::new(c"size=1m,mode=0700")
 }
 
-impl Disk {
-    fn new(options: &CStr) -> Self {
-        let scratch = Scratch::new();
-        let path = scratch.path().join("state");
-        fs::create_dir(&path).unwrap();
-        mount("none", &path, "tmpfs", MountFlags::empty(), options).unwrap();
-        Self { scratch, path }
-    }
-
-    fn small() -> Self {
-        Self::new(c"size=1m,mode=0700")
-    }
-
-    fn daemon(&self) -> Daemon {
-        Daemon::start_in(&self.scratch, DaemonOptions::new(Runtime::BuiltIn))
-    }
-
-    /// Leaves no room for another page.
-    fn fill(&self) {
-        let mut file = File::create(self.filler()).unwrap();
-        while file.write(&[0; 4096]).is_ok() {}
-    }
-
-    fn make_room(&self) {
-        fs::remove_file(self.filler()).unwrap();
-    }
-
-    fn filler(&self) -> PathBuf {
-        // No id, so that no daemon takes it for a container.
-        self.path.join("@filler")
-    }
+fn start(disk: &SmallDisk) -> Daemon {
+    Daemon::start_in(&disk.scratch, DaemonOptions::new(Runtime::BuiltIn))
 }
 
 #[test]
 fn a_create_on_a_full_disk_fails_clearly_and_leaves_nothing() {
-    let disk = Disk::small();
-    let daemon = disk.daemon();
+    let disk = small();
+    let daemon = start(&disk);
     let api = Api::connect(&daemon);
     let bundle = daemon.bundle().args(["true"]).build();
     disk.fill();
@@ -91,8 +56,8 @@ enum Meanwhile {
 }
 
 fn exits_on_a_full_disk(meanwhile: Meanwhile) {
-    let disk = Disk::small();
-    let mut daemon = disk.daemon();
+    let disk = small();
+    let mut daemon = start(&disk);
     let mut api = Api::connect(&daemon);
     let expected = many(&daemon, &api);
     disk.fill();
@@ -153,8 +118,8 @@ fn a_daemon_that_waits_for_its_disk_stops_and_the_next_one_tells() {
 
 #[test]
 fn a_record_that_a_full_disk_has_torn_costs_no_other() {
-    let disk = Disk::small();
-    let mut daemon = disk.daemon();
+    let disk = small();
+    let mut daemon = start(&disk);
     let api = Api::connect(&daemon);
     let expected = many(&daemon, &api);
     disk.fill();
@@ -185,8 +150,8 @@ fn a_record_that_a_full_disk_has_torn_costs_no_other() {
 
 #[test]
 fn without_inodes_a_create_fails_clearly_and_exits_are_told() {
-    let disk = Disk::new(c"size=4m,nr_inodes=200,mode=0700");
-    let daemon = disk.daemon();
+    let disk = SmallDisk::new(c"size=4m,nr_inodes=200,mode=0700");
+    let daemon = start(&disk);
     let api = Api::connect(&daemon);
     let running = daemon.bundle().shell(&ends_with(41)).build();
     api.run(&running);
@@ -214,8 +179,8 @@ fn without_inodes_a_create_fails_clearly_and_exits_are_told() {
 
 #[test]
 fn a_read_only_state_dir_is_named_and_a_writable_one_is_taken_up() {
-    let disk = Disk::small();
-    let mut daemon = disk.daemon();
+    let disk = small();
+    let mut daemon = start(&disk);
     let api = Api::connect(&daemon);
     let bundle = daemon.bundle().args(["true"]).build();
     assert_works(&api, &bundle);

@@ -1,16 +1,13 @@
 //! Runtimes that say yes to everything and name somebody else's process, and one that cannot delete.
 
-use super::daemon;
-use crate::support::{Api, SOON, create_request};
+use super::{Stranger, daemon};
+use crate::support::{Api, SOON, create_request, install};
 use gantry_api::types::CreateContainerRequest;
 use gantry_testkit::{Daemon, Leaks, Process, Runtime};
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command};
+use std::path::Path;
 
 /// What reads the command line of a `create`.
-const PRELUDE: &str = r#"#!/bin/sh
-command="$*"
+const PRELUDE: &str = r#"command="$*"
 while test $# -gt 0; do
     case $1 in
         --pid-file) pid=$2 ;;
@@ -25,45 +22,16 @@ case " $command " in
 /// The longest text of an error that a client gets, however much a runtime has said.
 const LONGEST_TEXT: usize = 64 << 10;
 
-/// Somebody else's process.
-struct Stranger(Child);
-
-impl Stranger {
-    fn start() -> Self {
-        Self(Command::new("/bin/busybox").args(["sleep", "1000"]).spawn().unwrap())
-    }
-
-    fn pid(&self) -> u32 {
-        self.0.id()
-    }
-
-    fn is_alive(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_none()
-    }
+fn text(program: &Path) -> String {
+    program.to_str().unwrap().to_owned()
 }
 
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A runtime that does `create` as told, and answers everything else by `otherwise`.
-fn install(daemon: &Daemon, create: &str, otherwise: &str) -> String {
-    let path = daemon.scratch().path().join("bad-runtime");
-    // Written anew each time: one that still runs has the old file.
-    let _ = fs::remove_file(&path);
-    fs::write(&path, format!("{PRELUDE}    *) {otherwise} ;;\nesac\n{create}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    path.to_str().unwrap().to_owned()
-}
-
-/// Starts a container by a bad runtime; returns the error's text.
+/// Starts a container by a runtime that does `create` as told, and answers everything else by `otherwise`; returns the error's text.
 #[track_caller]
 fn fails(daemon: &Daemon, api: &Api, what: &str, create: &str, otherwise: &str) -> String {
     let leaks = Leaks::snapshot(daemon.scratch());
-    let runtime = install(daemon, create, otherwise);
+    let script = format!("{PRELUDE}    *) {otherwise} ;;\nesac\n{create}");
+    let runtime = text(&install(daemon.scratch().path(), "bad-runtime", &script));
     let bundle = daemon.bundle().args(["sleep", "1000"]).build();
     let error = api.create(CreateContainerRequest { runtime, ..create_request(&bundle) });
     let error = error.expect_err(what);
@@ -88,7 +56,7 @@ fn fails(daemon: &Daemon, api: &Api, what: &str, create: &str, otherwise: &str) 
 fn a_pid_of_somebody_else_is_refused_and_never_signalled() {
     let daemon = daemon();
     let api = Api::connect(&daemon);
-    let mut stranger = Stranger::start();
+    let stranger = Stranger::start();
     let daemons = daemon.pid();
     for pid in [stranger.pid(), 1, daemons] {
         // It lies all along: start, state and delete succeed too.
@@ -103,14 +71,11 @@ fn a_pid_of_somebody_else_is_refused_and_never_signalled() {
     let lie =
         format!("case \" $command \" in *' exec '*) printf {} >\"$pid\"; exit 0 ;; esac", stranger.pid());
     let real = daemon.binaries().runtime().display().to_string();
-    let path = daemon.scratch().path().join("lying-runtime");
     let script = format!(
-        "{}    *) ;;\nesac\n{lie}\neval exec {real} $command\n",
+        "{}    *) ;;\nesac\n{lie}\neval exec {real} $command",
         PRELUDE.replace("*' create '*) ;;\n", "")
     );
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    let runtime = path.to_str().unwrap().to_owned();
+    let runtime = text(&install(daemon.scratch().path(), "lying-runtime", &script));
     let runtime_args = Runtime::BuiltIn.command(daemon.scratch()).args;
     let request = CreateContainerRequest { runtime, runtime_args, ..create_request(&running) };
     api.create(request).unwrap();
@@ -128,13 +93,8 @@ fn a_runtime_that_cannot_delete() {
     let daemon = daemon();
     let api = Api::connect(&daemon);
     let real = daemon.binaries().runtime().display().to_string();
-    let path = daemon.scratch().path().join("clinging-runtime");
-    let script = format!(
-        "#!/bin/sh\ncase \" $* \" in *' delete '*) echo no >&2; exit 1 ;; esac\nexec {real} \"$@\"\n"
-    );
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    let runtime = path.to_str().unwrap().to_owned();
+    let script = format!("case \" $* \" in *' delete '*) echo no >&2; exit 1 ;; esac\nexec {real} \"$@\"");
+    let runtime = text(&install(daemon.scratch().path(), "clinging-runtime", &script));
     let runtime_args = Runtime::BuiltIn.command(daemon.scratch()).args;
     let bundle = daemon.bundle().shell("exit 9").build();
     let mut events = api.events();

@@ -9,8 +9,9 @@ mod runtimes;
 mod stopped;
 
 use crate::support::{Api, Events};
-use gantry_testkit::{Bundle, Daemon, DaemonOptions, Runtime};
+use gantry_testkit::{Bundle, Daemon, DaemonOptions, Process, Runtime};
 use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
 
 fn daemon() -> Daemon {
     Daemon::start(DaemonOptions::new(Runtime::BuiltIn))
@@ -42,4 +43,29 @@ fn assert_works(api: &Api, bundle: &Bundle) {
     let mut events = api.events();
     api.run_short(bundle);
     assert_eq!(events.exit_of(bundle.id(), "init"), 0);
+}
+
+/// A process that has nothing to do with anything.
+struct Stranger(Child);
+
+impl Stranger {
+    fn start() -> Self {
+        Self(Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap())
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// A zombie does not live.
+    fn is_alive(&self) -> bool {
+        Process::of(i32::try_from(self.pid()).unwrap()).is_some_and(|process| process.is_alive())
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -1,41 +1,20 @@
 //! Runtimes that hang, crash, lie or babble: the start fails and says why, nothing is left, nobody else is signalled, and
 //! the next container with a good runtime works.
 
-use super::assert_works;
-use crate::support::{Api, create_request};
+use super::{Stranger, assert_works};
+use crate::support::{Api, create_request, install};
 use gantry_api::types::CreateContainerRequest;
-use gantry_testkit::{Daemon, DaemonOptions, Leaks, Process, Runtime, Scratch};
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Stdio};
+use gantry_testkit::{Daemon, DaemonOptions, Leaks, Runtime, Scratch};
 use std::time::Duration;
-
-/// A process that has nothing to do with anything.
-struct Innocent(Child);
-
-impl Innocent {
-    fn start() -> Self {
-        Self(Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap())
-    }
-}
-
-impl Drop for Innocent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// Tries a runtime whose `create` is this script, with `$pidfile` and `$log`; the error's text.
 fn failure_of(create: &str, delete: &str) -> String {
     let scratch = Scratch::new();
-    let bad = scratch.path().join("bad-runtime");
     let script = format!(
-        "#!/bin/sh\nfor arg; do case \"$last\" in --pid-file) pidfile=$arg ;; --log) log=$arg ;; esac; last=$arg; done\n\
-         case \" $* \" in *' create '*) {create} ;; *' delete '*) {delete} ;; esac\nexit 1\n"
+        "for arg; do case \"$last\" in --pid-file) pidfile=$arg ;; --log) log=$arg ;; esac; last=$arg; done\n\
+         case \" $* \" in *' create '*) {create} ;; *' delete '*) {delete} ;; esac\nexit 1"
     );
-    fs::write(&bad, script).unwrap();
-    fs::set_permissions(&bad, fs::Permissions::from_mode(0o755)).unwrap();
+    let bad = install(scratch.path(), "bad-runtime", &script);
     let options = DaemonOptions::new(Runtime::BuiltIn).start_timeout(Duration::from_secs(3));
     let daemon = Daemon::start_in(&scratch, options);
     let api = Api::connect(&daemon);
@@ -88,11 +67,10 @@ fn one_that_writes_no_pid() {
 
 #[test]
 fn one_that_names_a_stranger() {
-    let innocent = Innocent::start();
-    let stranger = Process::of(i32::try_from(innocent.0.id()).unwrap()).unwrap();
+    let stranger = Stranger::start();
     for (what, pid) in [
         ("init of the machine", "1".to_owned()),
-        ("an unrelated process", stranger.pid.to_string()),
+        ("an unrelated process", stranger.pid().to_string()),
         ("the runtime itself, which has ended", "$$".to_owned()),
     ] {
         let error = failure_of(&format!("printf %s \"{pid}\" >$pidfile; exit 0"), "exit 1");

@@ -2,12 +2,10 @@
 //! shim and a stopped daemon do to streams is in `shim::stopped`.
 
 use super::{assert_told_once, assert_works, daemon, ends_with};
-use crate::support::{Api, SOON, create_request, shim_of};
+use crate::support::{Api, SOON, create_request, install, shim_of};
 use gantry_testkit::{Daemon, DaemonOptions, Leaks, Process, Runtime, Scratch};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 #[test]
@@ -61,10 +59,8 @@ fn a_stopped_payload_and_a_stopped_shim_keep_nobody_waiting() {
 #[test]
 fn a_runtime_that_is_stopped_during_create_runs_into_the_limit() {
     let scratch = Scratch::new();
-    let stopping = scratch.path().join("stopping-runtime");
-    fs::write(&stopping, "#!/bin/sh\ncase \" $* \" in *' create '*) kill -STOP $$ ;; esac\nexit 1\n")
-        .unwrap();
-    fs::set_permissions(&stopping, fs::Permissions::from_mode(0o755)).unwrap();
+    let script = "case \" $* \" in *' create '*) kill -STOP $$ ;; esac\nexit 1";
+    let stopping = install(scratch.path(), "stopping-runtime", script);
     let options = DaemonOptions::new(Runtime::BuiltIn).start_timeout(Duration::from_secs(1));
     let daemon = Daemon::start_in(&scratch, options);
     let api = Api::connect(&daemon);

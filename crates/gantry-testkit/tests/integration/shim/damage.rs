@@ -1,46 +1,20 @@
 //! The state dir is full, or gone, when a container ends: its status is told all the same, by another way.
 
 use super::daemon;
-use crate::support::{Api, KILLED, SIGKILL, SOON, assert_starts_and_exits_match, host_process, shim_of};
-use gantry_testkit::{Daemon, DaemonOptions, Leaks, Runtime, Scratch, wait_until};
-use rustix::mount::{MountFlags, mount};
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::PathBuf;
-use std::sync::Arc;
+use crate::support::{
+    Api, KILLED, SIGKILL, SOON, SmallDisk, assert_starts_and_exits_match, host_process, shim_of,
+};
+use gantry_testkit::{Daemon, DaemonOptions, Leaks, Runtime, wait_until};
+use std::ffi::CStr;
+use std::fs::{self};
 
-/// A state dir on a file system of its own, which the scratch unmounts at its end.
-struct SmallState {
-    scratch: Arc<Scratch>,
-    path: PathBuf,
-}
-
-impl SmallState {
-    fn new() -> Self {
-        let scratch = Scratch::new();
-        let path = scratch.path().join("state");
-        fs::create_dir(&path).unwrap();
-        mount("none", &path, "tmpfs", MountFlags::empty(), c"size=512k,mode=0700").unwrap();
-        Self { scratch, path }
-    }
-
-    /// Leaves no room for another page.
-    fn fill(&self) {
-        let mut file = File::create(self.filler()).unwrap();
-        while file.write(&[0; 4096]).is_ok() {}
-    }
-
-    fn filler(&self) -> PathBuf {
-        // No id, so that no daemon takes it for a container.
-        self.path.join("@filler")
-    }
-}
+const SIZE: &CStr = c"size=512k,mode=0700";
 
 const SCRIPT: &str = "read line; exit 43";
 
 #[test]
 fn on_a_full_disk_the_status_comes_through_the_fifo() {
-    let state = SmallState::new();
+    let state = SmallDisk::new(SIZE);
     let daemon = Daemon::start_in(&state.scratch, DaemonOptions::new(Runtime::BuiltIn));
     let bundle = daemon.bundle().shell(SCRIPT).build();
     let api = Api::connect(&daemon);
@@ -51,14 +25,14 @@ fn on_a_full_disk_the_status_comes_through_the_fifo() {
     stdio.stdin.write("go\n");
     let told = "the shim could not write the exit status and told it through the exit FIFO";
     wait_until("the log says which way it took", SOON, || daemon.log().contains(told));
-    fs::remove_file(state.filler()).unwrap();
+    state.make_room();
     assert_eq!(events.exit_of(bundle.id(), "init"), 43);
     assert!(api.find(bundle.id()).is_none());
 }
 
 #[test]
 fn a_kill_on_a_full_disk_loses_no_status_and_doubles_none() {
-    let state = SmallState::new();
+    let state = SmallDisk::new(SIZE);
     let mut daemon = Daemon::start_in(&state.scratch, DaemonOptions::new(Runtime::BuiltIn));
     let bundle = daemon.bundle().shell(SCRIPT).build();
     let other = daemon.bundle().args(["sleep", "1000"]).build();
@@ -83,7 +57,7 @@ fn a_kill_on_a_full_disk_loses_no_status_and_doubles_none() {
     }
     let told = live.rest().iter().filter(|event| event.r#type == "exit").count();
     assert_eq!(told, 0, "told of an exit that was on no disk");
-    fs::remove_file(state.filler()).unwrap();
+    state.make_room();
     let api = Api::connect(&daemon);
     assert_eq!(api.events_from_the_start().exit_of(bundle.id(), "init"), 43);
     assert_eq!(api.ended(bundle.id()).unwrap().status, 43);
@@ -99,7 +73,7 @@ fn a_kill_on_a_full_disk_loses_no_status_and_doubles_none() {
 #[test]
 fn a_full_disk_and_no_daemon_wait_for_either() {
     for room_comes_first in [true, false] {
-        let state = SmallState::new();
+        let state = SmallDisk::new(SIZE);
         let mut daemon = Daemon::start_in(&state.scratch, DaemonOptions::new(Runtime::BuiltIn));
         let bundle = daemon.bundle().shell(SCRIPT).build();
         let api = Api::connect(&daemon);
@@ -112,7 +86,7 @@ fn a_full_disk_and_no_daemon_wait_for_either() {
         assert!(init.ends_within(SOON));
         let init_folder = state.path.join(bundle.id()).join("init");
         if room_comes_first {
-            fs::remove_file(state.filler()).unwrap();
+            state.make_room();
             wait_until("the status on the disk", SOON, || {
                 fs::read_to_string(init_folder.join("exitStatus")).is_ok_and(|text| text == "43")
             });
@@ -122,7 +96,7 @@ fn a_full_disk_and_no_daemon_wait_for_either() {
         if !room_comes_first {
             let told = "told it through the exit FIFO";
             wait_until("the daemon has the status", SOON, || daemon.log().contains(told));
-            fs::remove_file(state.filler()).unwrap();
+            state.make_room();
         }
         let api = Api::connect(&daemon);
         let mut events = api.events_from_the_start();

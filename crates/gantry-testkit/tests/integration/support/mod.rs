@@ -1,16 +1,20 @@
 //! What the tests share: a gRPC client that waits, and one test per runtime.
 
 mod api;
+mod disk;
 mod engine;
 pub(crate) mod old_client;
 mod python;
+mod stand_in;
 
 pub(crate) use api::{Api, EventKey, Events, create_request, exec_request};
+pub(crate) use disk::SmallDisk;
 pub(crate) use engine::{
     KILLED, SIGKILL, UNKNOWN, assert_starts_and_exits_match, host_process, shim_of, shown,
     tells_status_of_orphans,
 };
 pub(crate) use python::{Python, proto_folder, tests_folder};
+pub(crate) use stand_in::install;
 
 pub(crate) use gantry_testkit::Random;
 use std::time::Duration;
