@@ -98,7 +98,7 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     /// Passes a step at which tests stop the daemon, and notes it for the trace in words.
     fn done(&mut self, name: &str, words: &'static str) {
-        step(&self.id, name);
+        failpoint::of(&self.id, name);
         if let Some(trace) = &mut self.trace {
             trace.done(words);
         }
@@ -106,7 +106,7 @@ impl Attempt<'_> {
 
     async fn run(&mut self) -> Result<Started> {
         let (exit, control) = self.open_fifos()?;
-        step(&self.id, "fifos-opened");
+        failpoint::of(&self.id, "fifos-opened");
         let container = self.container;
         let launched = match self.launch(container.shim()).await {
             // A container of an older daemon may name a shim that was uninstalled since.
@@ -121,7 +121,7 @@ impl Attempt<'_> {
         self.done("created", "wait for the shim");
         let pid = self.dir.pid()?.ok_or(Error::NotStarted)?;
         let identity = Identity::of_new(pid);
-        step(&self.id, "pid-read");
+        failpoint::of(&self.id, "pid-read");
         self.dir.write_start_time(identity.start_time.unwrap_or_default())?;
         self.done("identified", "identify the process");
         // Before it runs, so that not even its first allocation is missed.
@@ -240,14 +240,9 @@ impl Attempt<'_> {
         if let Some(shim) = &mut self.shim {
             shim.kill().await;
         }
-        step(&self.id, "undo-shim-killed");
+        failpoint::of(&self.id, "undo-shim-killed");
         undo(self.container, &self.id, &self.dir, identity).await;
     }
-}
-
-/// A failpoint of a process ([`gantry_record::failpoint`]).
-pub fn step(process: &ProcessId, name: &str) {
-    failpoint::of(process, name);
 }
 
 /// Watches for out-of-memory kills; a container without a memory cgroup runs all the same.
@@ -278,14 +273,14 @@ pub(crate) async fn undo(
             warning("the process survives SIGKILL", &identity.pid);
         }
     }
-    step(id, "undo-killed");
+    failpoint::of(id, "undo-killed");
     if id.is_init()
         && let Err(error) = container.delete_from_runtime().await
         && !matches!(error, RuntimeError::NotInstalled { .. })
     {
         warning("the runtime cannot delete the container", &error);
     }
-    step(id, "undo-deleted");
+    failpoint::of(id, "undo-deleted");
     if let Err(error) = dir.remove() {
         warning("the folder cannot be removed", &error);
     }

@@ -75,7 +75,7 @@ fn owner(file: &mut File) -> std::io::Result<Option<String>> {
 /// Whether that is a process that runs, and no zombie: that one holds nothing any more.
 fn runs(pid: &str) -> bool {
     let stat = pid.parse().ok().and_then(ProcStat::of);
-    stat.is_some_and(|stat| !matches!(stat.state, b'Z' | b'X'))
+    stat.is_some_and(|stat| !stat.is_zombie())
 }
 
 /// Moves what is no file out of the lock's place: no daemon has put it there. Whether there was such a thing.

@@ -36,9 +36,12 @@ impl Client {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Streams(Arc<AtomicUsize>);
 
-/// Places that one stream takes.
+/// Places that one stream takes, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place(#[allow(dead_code, reason = "held, and given back when dropped")] [Taken; 2]);
+pub(super) struct Place {
+    _of_connection: Taken,
+    _of_all: Taken,
+}
 
 #[derive(Debug)]
 struct Taken(Arc<AtomicUsize>);
@@ -64,8 +67,10 @@ impl Streams {
     pub(super) fn enter<T>(&self, request: &Request<T>) -> Result<Place, Status> {
         // A server that does not say who is connected counts each stream as a connection's only one.
         let client = request.extensions().get::<Client>().cloned().unwrap_or_default();
-        let own = take(&client.0.streams, MAX_OF_CONNECTION, "this connection")?;
-        Ok(Place([own, take(&self.0, MAX_OF_ALL, "the daemon")?]))
+        Ok(Place {
+            _of_connection: take(&client.0.streams, MAX_OF_CONNECTION, "this connection")?,
+            _of_all: take(&self.0, MAX_OF_ALL, "the daemon")?,
+        })
     }
 }
 

@@ -316,8 +316,6 @@ mod tests {
             quoted_behind(&source, concat!("failpoint::", "at("), &mut plain);
             quoted_behind(&source, concat!("failpoint::", "io("), &mut plain);
             quoted_behind(&source, concat!("failpoint::", "of("), &mut life);
-            quoted_behind(&source, concat!("start::", "step("), &mut life);
-            quoted_behind(&source, concat!("    ", "step("), &mut life);
             quoted_behind(&source, concat!("self.", "done("), &mut life);
             quoted_behind(&source, concat!("attempt.", "done("), &mut life);
         }

@@ -6,9 +6,9 @@ use crate::events::{Event, EventKind, Pending, ProcessKey, Timestamp};
 use crate::supervisor::Shared;
 use crate::tombstone::{Tombstone, exit_event};
 use gantry_container::cgroup::OomWatch;
-use gantry_container::{Container, ExitWatch, Process, start};
+use gantry_container::{Container, ExitWatch, Process};
 use gantry_record::layout::name;
-use gantry_record::{ExitStatus, ProcessId};
+use gantry_record::{ExitStatus, ProcessId, failpoint};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -71,7 +71,7 @@ impl Actor {
         drop(process);
         // Whoever hears of the end must not find it listed.
         self.publish_view();
-        start::step(id, "ended");
+        failpoint::of(id, "ended");
         // While the log waits for its disk, the container still obeys.
         tokio::spawn(self.report_exit(id, status, key).await.finish());
     }
@@ -82,7 +82,7 @@ impl Actor {
             ending.kill_execs_at = None;
         }
         for process in self.processes.values().filter(|process| !process.id.is_init()) {
-            if let Err(error) = process.signal(9) {
+            if let Err(error) = process.signal(SIGKILL) {
                 warn!(container = %self.container.id(), process = %process.id, %error, "an exec outlives init");
             }
         }
@@ -96,13 +96,13 @@ impl Actor {
         self.report_pending_oom().await;
         self.report_counted_oom(usage.oom_kills).await;
         let id = self.container.id();
-        start::step(&ProcessId::init(), "ended");
+        failpoint::of(&ProcessId::init(), "ended");
         if let Err(error) = self.container.delete_from_runtime().await {
             warn!(container = %id, %error, "the runtime cannot delete the container");
         }
-        start::step(&ProcessId::init(), "deleted");
+        failpoint::of(&ProcessId::init(), "deleted");
         self.shared.forget(id);
-        start::step(&ProcessId::init(), "unlisted");
+        failpoint::of(&ProcessId::init(), "unlisted");
         if let Some(init) = self.processes.remove(&ProcessId::init()) {
             self.remember(&init, status).await;
             let key = ProcessKey::of(&init.identity);
@@ -140,12 +140,11 @@ impl Actor {
         };
         let mut warned = false;
         while let Err(error) = self.shared.records.write(&ended) {
-            let no_room = error.is_no_room();
             if !warned {
                 warn!(container = %self.container.id(), %error, "how the container ended cannot be written down");
                 warned = true;
             }
-            if !no_room {
+            if !error.is_no_room() {
                 return;
             }
             tokio::time::sleep(ROOM_PAUSE).await;
@@ -159,7 +158,7 @@ impl Actor {
         let tombstone = Tombstone::bury(state, container, process).inspect_err(
             |error| warn!(%container, %process, %error, "an ended process's folder cannot be moved"),
         );
-        start::step(process, "buried");
+        failpoint::of(process, "buried");
         // Only where moving it failed, now or in a daemon before this one, can a folder have survived its own report.
         let known = || self.shared.log.knows(EventKind::Exit, container.as_str(), process.as_str(), key);
         let event = ((tombstone.is_ok() && !self.taken_up) || !known())
@@ -196,19 +195,19 @@ impl Report {
         if let Some(pending) = pending {
             pending.logged().await;
         }
-        start::step(&process, "exit-logged");
+        failpoint::of(&process, "exit-logged");
         shared.metrics.exits.increment();
         shared.metrics.changed.notify_one();
         info!(container = %container.id(), %process, %status, "exited");
         match tombstone {
             Some(tombstone) => {
                 let tombstone = tombstone.told();
-                start::step(&process, "told");
+                failpoint::of(&process, "told");
                 tombstone.remove().await;
             }
             None if process.is_init() => drop(container.dir().remove()),
             None => drop(container.dir().process(&process).remove()),
         }
-        start::step(&process, "forgotten");
+        failpoint::of(&process, "forgotten");
     }
 }

@@ -7,7 +7,7 @@ use crate::events::{Event, EventKind, ProcessKey};
 use crate::traces::Tracing;
 use crate::view::ContainerView;
 use gantry_container::{Process, start};
-use gantry_record::{ProcessId, ProcessRecord};
+use gantry_record::{ProcessId, ProcessRecord, failpoint};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -98,15 +98,15 @@ impl Actor {
         let key = Some(ProcessKey::of(&process.identity));
         let event = Event { process: name.to_owned(), key, ..Event::of_container(kind, container) };
         let starter = self.log_start(event, &process, starter).await;
-        start::step(&id, "start-logged");
+        failpoint::of(&id, "start-logged");
         if let Err(error) = process.dir().mark_started() {
             warn!(container, process = %id, %error, "the start marker cannot be removed");
         }
-        start::step(&id, "started");
+        failpoint::of(&id, "started");
         info!(container = %self.container.id(), process = %id, pid, "started");
         self.watch_oom(oom);
         self.watch_exit(&id, exit);
-        start::step(&id, "exit-watched");
+        failpoint::of(&id, "exit-watched");
         self.processes.insert(id.clone(), Box::new(process));
         self.publish_view();
         match starter {
@@ -114,7 +114,7 @@ impl Actor {
             Some(Starter::Exec(reply)) => answer(reply, Ok(pid)),
             None => {}
         }
-        start::step(&id, "answered");
+        failpoint::of(&id, "answered");
         if let Some(tracing) = tracing {
             tracing.end("log the event and answer", None);
         }
@@ -161,7 +161,7 @@ impl Actor {
             Starter::Init(reply) => {
                 // Clean first, so that a client that hears of the failure can use the id again.
                 self.shared.forget(self.container.id());
-                start::step(id, "undo-unlisted");
+                failpoint::of(id, "undo-unlisted");
                 if let Err(error) = self.container.dir().remove() {
                     warn!(container = %self.container.id(), %error, "a failed start leaves its folder");
                 }
